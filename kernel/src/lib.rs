@@ -1,4 +1,14 @@
 //! The kernel: boots the machine, owns it, and gives CPython the calls it needs.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_os = "none", no_std)]
 
 extern crate alloc;
+
+pub mod arch;
+pub mod boot;
+pub mod cmdline;
+pub mod log;
+mod log_ring;
+#[cfg(target_os = "none")]
+mod panic;
+#[cfg(target_os = "none")]
+pub mod start;
