@@ -1,1 +1,56 @@
-#![cfg_attr(not(test), no_std)]
+//! CPUs, locks, sleeping and waking, run queues, timers, futexes and TLB shootdown.
+//!
+//! The machine is reached through [`Platform`], bound once by [`platform!`]. On a host
+//! (`target_os` other than `none`) the module `fake` stands in for it: every host thread
+//! is lazily a [`Thread`], so what is built on this crate can be tested there.
+//! Which lock may be held when: `docs/locking.md`.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+extern crate alloc;
+
+mod prim;
+
+mod cpu;
+#[cfg(not(target_os = "none"))]
+pub mod fake;
+mod futex;
+mod guard;
+mod machine;
+mod mutex;
+mod parking;
+mod per_cpu;
+mod platform;
+mod policy;
+mod polling_lock;
+mod registry;
+mod scheduler;
+mod spin_lock;
+mod stats;
+mod thread;
+mod tlb;
+mod wait_queue;
+
+pub use cpu::{CpuId, CpuMask, MAX_CPUS};
+pub use futex::{FutexError, futex_requeue, futex_wait, futex_wake};
+pub use guard::{IrqGuard, PreemptGuard};
+pub use mutex::{Mutex, MutexGuard};
+pub use per_cpu::PerCpu;
+pub use platform::{Ipi, Platform};
+pub use policy::{Policy, Scheduling};
+pub use polling_lock::{PollingLock, PollingLockGuard};
+pub use registry::{thread_by_tid, thread_count, threads};
+pub use scheduler::{
+    init_cpu, on_reschedule_ipi, on_timer_interrupt, online_cpus, preempt, run_idle,
+    should_preempt, stop_others, yield_now,
+};
+pub use spin_lock::{SpinLock, SpinLockGuard};
+pub use stats::{CpuStats, cpu_stats};
+pub use thread::{
+    Current, NOTIFY_SIGNAL, NoSuchCpu, Thread, ThreadConfig, ThreadName, ThreadRef, ThreadState,
+    Wake, current, current_ref, exit_current, park, sleep_until, spawn,
+};
+pub use tlb::{
+    on_shootdown_ipi, service_shootdown, shootdown, shootdown_from_fault, shootdown_tables,
+};
+pub use wait_queue::{WaitError, WaitQueue, Waiter};

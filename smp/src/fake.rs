@@ -1,0 +1,143 @@
+//! Host threads as [`Thread`]s, so that what is built on this crate can be tested on a host.
+//!
+//! Each host thread becomes a `Thread` when it first asks for itself; [`crate::spawn`] starts one.
+//! Parking, futexes, wait queues, mutexes, deadlines and interrupts work between them; there is
+//! one CPU as far as anybody can tell, and the host preempts.
+
+use alloc::{boxed::Box, sync::Arc};
+use core::any::Any;
+use std::sync::RwLock;
+
+use crate::{Thread, ThreadConfig, ThreadRef, prim, registry};
+
+/// The host's side of a thread.
+#[derive(Debug)]
+pub(crate) enum HostThread {
+    /// A host thread plays it.
+    Real(prim::thread::Thread),
+    /// A test moves it between simulated CPUs.
+    Simulated,
+}
+
+/// Makes the extension of a thread that was not spawned through this crate.
+pub type ExtensionMaker = fn() -> Box<dyn Any + Send + Sync>;
+
+static EXTENSION_MAKER: RwLock<ExtensionMaker> = RwLock::new(|| Box::new(()));
+
+/// Sets what makes the extension of host threads that become threads lazily; without
+/// it that is `()`.
+pub fn set_extension_maker(maker: ExtensionMaker) {
+    *EXTENSION_MAKER.write().expect("no writer panics") = maker;
+}
+
+struct Slot(ThreadRef);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop(self.0.spare_waiter.lock().take());
+        registry::remove(&self.0);
+        self.0
+            .has_exited
+            .store(true, core::sync::atomic::Ordering::Release);
+    }
+}
+
+#[cfg(loom)]
+use loom::thread_local;
+#[cfg(not(loom))]
+use std::thread_local;
+
+thread_local! {
+    static SLOT: core::cell::RefCell<Option<Slot>> = core::cell::RefCell::new(None);
+}
+
+/// Returns the calling host thread's `Thread`, made now if there is none.
+pub(crate) fn current() -> *const Thread {
+    let existing = SLOT.with(|slot| slot.borrow().as_ref().map(|slot| Arc::as_ptr(&slot.0)));
+    existing.unwrap_or_else(|| {
+        let mut config = ThreadConfig::new("host", never_called, 0, 0);
+        config.extension = EXTENSION_MAKER.read().expect("no writer panics")();
+        let host = HostThread::Real(prim::thread::current());
+        adopt(registry::insert_with(|tid| {
+            Arc::new(Thread::new(config, tid, false, host))
+        }))
+    })
+}
+
+extern "C" fn never_called(_: usize) -> ! {
+    unreachable!("the host started this thread")
+}
+
+fn adopt(thread: ThreadRef) -> *const Thread {
+    let pointer = Arc::as_ptr(&thread);
+    SLOT.with(|slot| *slot.borrow_mut() = Some(Slot(thread)));
+    pointer
+}
+
+/// Starts a host thread for `config`.
+#[cfg(not(loom))]
+pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
+    use std::sync::mpsc::sync_channel;
+
+    let (entry, arg) = (config.entry, config.arg);
+    let (send, receive) = sync_channel::<ThreadRef>(1);
+    let host = std::thread::spawn(move || {
+        adopt(receive.recv().expect("the spawner sends the thread"));
+        entry(arg)
+    });
+    let host = HostThread::Real(host.thread().clone());
+    let thread = registry::insert_with(|tid| Arc::new(Thread::new(config, tid, false, host)));
+    send.send(thread.clone())
+        .expect("the host thread receives it");
+    thread
+}
+
+#[cfg(loom)]
+pub(crate) fn start(_: ThreadConfig) -> ThreadRef {
+    unimplemented!("models start threads with loom's own spawn")
+}
+
+/// Ends the calling thread as far as this crate is concerned. The host thread sleeps until the
+/// process ends: nothing can end it from within but a return, which the caller does not want.
+pub(crate) fn exit(current: &Thread) -> ! {
+    (current.on_reap)(current);
+    loop {
+        prim::thread::park();
+    }
+}
+
+/// Sleeps until unparked; says whether the deadline passed instead.
+pub(crate) fn block(current: &Thread, deadline_ns: Option<u64>) -> bool {
+    if !current.park.commit() {
+        current.park.take_permit();
+        return false;
+    }
+    let mut has_expired = false;
+    while current.park.is_parked() {
+        match deadline_ns {
+            None => prim::thread::park(),
+            #[cfg(not(loom))]
+            Some(deadline) => match deadline.checked_sub(crate::machine::now_ns()) {
+                Some(rest) => prim::thread::park_timeout(core::time::Duration::from_nanos(rest)),
+                None => {
+                    has_expired = true;
+                    current.park.unpark();
+                }
+            },
+            #[cfg(loom)]
+            Some(_) => {
+                has_expired = true;
+                current.park.unpark();
+            }
+        }
+    }
+    current.park.take_permit();
+    has_expired
+}
+
+/// Continues a parked thread.
+pub(crate) fn make_runnable(thread: &Thread) {
+    if let HostThread::Real(host) = &thread.host {
+        host.unpark();
+    }
+}

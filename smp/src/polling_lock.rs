@@ -1,0 +1,144 @@
+//! The polling lock: preemption is off while it is held, and who spins for it serves TLB shootdowns.
+
+use core::{
+    cell::UnsafeCell,
+    fmt,
+    ops::{Deref, DerefMut},
+};
+
+use crate::{
+    PreemptGuard, machine,
+    prim::{AtomicBool, Ordering, const_unless_loom},
+    tlb,
+};
+
+/// A lock under which a TLB shootdown may be waited for. **Masks preemption**, not interrupts.
+///
+/// The page-fault handler takes it with interrupts off, when a shootdown IPI could not reach it:
+/// a spinner with interrupts off therefore looks for requests itself. Other interrupt handlers
+/// must not take it, as they may have interrupted the holder.
+pub struct PollingLock<T: ?Sized> {
+    is_locked: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: `is_locked` lets one thread at a time reach `value`, which is as good as sending it there.
+unsafe impl<T: ?Sized + Send> Send for PollingLock<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Send> Sync for PollingLock<T> {}
+
+/// More rounds than any section can take: minutes of spinning under emulation.
+const SPIN_LIMIT: u64 = 1 << 31;
+
+impl<T> PollingLock<T> {
+    const_unless_loom! {
+        /// Makes an unlocked lock.
+        pub fn new(value: T) -> Self {
+            Self { is_locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        }
+    }
+}
+
+impl<T: ?Sized> PollingLock<T> {
+    /// Waits for the lock.
+    ///
+    /// # Panics
+    ///
+    /// If it waits so long that the holder must be dead.
+    #[inline]
+    #[track_caller]
+    pub fn lock(&self) -> PollingLockGuard<'_, T> {
+        let preempt = PreemptGuard::new();
+        if !self.try_acquire() {
+            self.acquire_slowly();
+        }
+        PollingLockGuard {
+            lock: self,
+            _preempt: preempt,
+        }
+    }
+
+    /// Takes the lock if it is free.
+    #[inline]
+    pub fn try_lock(&self) -> Option<PollingLockGuard<'_, T>> {
+        let preempt = PreemptGuard::new();
+        self.try_acquire().then(|| PollingLockGuard {
+            lock: self,
+            _preempt: preempt,
+        })
+    }
+
+    /// Says whether somebody holds it; for reports.
+    pub fn is_locked(&self) -> bool {
+        self.is_locked.load(Ordering::Relaxed)
+    }
+
+    fn try_acquire(&self) -> bool {
+        // Acquire pairs with the Release in `PollingLockGuard::drop`.
+        self.is_locked
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    #[cold]
+    #[track_caller]
+    fn acquire_slowly(&self) {
+        for _ in 0..SPIN_LIMIT {
+            if !machine::interrupts_enabled() {
+                tlb::service_shootdown();
+            }
+            machine::relax();
+            if !self.is_locked.load(Ordering::Relaxed) && self.try_acquire() {
+                return;
+            }
+        }
+        panic!("polling lock is never released");
+    }
+}
+
+impl<T: Default> Default for PollingLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for PollingLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollingLock")
+            .field("is_locked", &self.is_locked())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The right to the value of a [`PollingLock`].
+pub struct PollingLockGuard<'a, T: ?Sized> {
+    lock: &'a PollingLock<T>,
+    // Dropped after `drop` has unlocked: a preempted holder would make all others spin.
+    _preempt: PreemptGuard,
+}
+
+impl<T: ?Sized> Deref for PollingLockGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this guard is the only one, `try_acquire` saw to it.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for PollingLockGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this guard is the only one, and borrowed mutably.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for PollingLockGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release pairs with the Acquire in `try_acquire`.
+        self.lock.is_locked.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,97 @@
+//! All living threads, by thread id.
+
+use alloc::vec::Vec;
+
+use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
+
+use crate::{SpinLock, Thread, ThreadRef, prim};
+
+intrusive_adapter!(ByTid = ThreadRef: Thread { registry_link => RBTreeAtomicLink });
+
+impl<'a> KeyAdapter<'a> for ByTid {
+    type Key = u32;
+
+    fn get_key(&self, thread: &'a Thread) -> u32 {
+        thread.tid()
+    }
+}
+
+/// Linux's `pid_max` on 64-bit machines.
+const TID_LIMIT: u32 = 1 << 22;
+
+struct Registry {
+    threads: RBTree<ByTid>,
+    count: usize,
+    last_tid: u32,
+}
+
+prim::global! {
+    static REGISTRY: SpinLock<Registry> = SpinLock::new(Registry {
+        threads: RBTree::new(ByTid::NEW),
+        count: 0,
+        last_tid: 0,
+    });
+}
+
+/// Enters the thread that `make` builds under a thread id that no living thread has.
+pub(crate) fn insert_with(make: impl FnOnce(u32) -> ThreadRef) -> ThreadRef {
+    // The id is reserved by being the last one given: nobody gets it again before 4 million
+    // others, so `make`, which allocates, runs without the lock.
+    let tid = {
+        let mut registry = REGISTRY.lock();
+        loop {
+            registry.last_tid = if registry.last_tid + 1 < TID_LIMIT {
+                registry.last_tid + 1
+            } else {
+                1
+            };
+            if registry.threads.find(&registry.last_tid).is_null() {
+                break registry.last_tid;
+            }
+        }
+    };
+    let thread = make(tid);
+    let mut registry = REGISTRY.lock();
+    registry.threads.insert(thread.clone());
+    registry.count += 1;
+    thread
+}
+
+/// Takes a thread that ends out of the list.
+pub(crate) fn remove(thread: &Thread) {
+    let mut registry = REGISTRY.lock();
+    let removed = registry.threads.find_mut(&thread.tid()).remove();
+    registry.count -= usize::from(removed.is_some());
+    drop(registry);
+    // The reference is dropped without the lock: it may be the last.
+    drop(removed);
+}
+
+/// Returns the living threads in order of thread id, idle threads not among them.
+pub fn threads() -> Vec<ThreadRef> {
+    let mut found = Vec::with_capacity(thread_count() + 8);
+    let mut next = 0;
+    // In pieces: the lock masks interrupts.
+    loop {
+        let registry = REGISTRY.lock();
+        let mut cursor = registry.threads.lower_bound(Bound::Included(&next));
+        for _ in 0..64 {
+            let Some(thread) = cursor.clone_pointer() else {
+                return found;
+            };
+            next = thread.tid() + 1;
+            found.push(thread);
+            cursor.move_next();
+        }
+    }
+}
+
+/// Returns the living thread with that id.
+pub fn thread_by_tid(tid: u32) -> Option<ThreadRef> {
+    REGISTRY.lock().threads.find(&tid).clone_pointer()
+}
+
+/// Returns the number of living threads, idle threads not among them.
+pub fn thread_count() -> usize {
+    REGISTRY.lock().count
+}
