@@ -8,6 +8,7 @@ pub mod boot;
 pub mod cmdline;
 pub mod log;
 mod log_ring;
+pub mod memory;
 #[cfg(target_os = "none")]
 mod panic;
 #[cfg(target_os = "none")]

@@ -3,6 +3,10 @@
 //! `smp` brings its own stand-in for the scheduler (`smp::fake`); this is what
 //! the rest of the kernel's logic asks of a machine.
 
+pub mod page_copy;
+pub mod page_table;
+pub mod user_copy;
+
 use std::io::Write;
 use std::time::Instant;
 

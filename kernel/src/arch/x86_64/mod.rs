@@ -2,7 +2,10 @@
 
 mod cpu;
 pub mod entry;
+pub mod page_copy;
+pub mod page_table;
 pub mod serial;
+pub mod user_copy;
 
 pub use cpu::{halt_forever, relax, without_interrupts};
 

@@ -1,0 +1,366 @@
+//! Physical frames: who gets one when they become few, and a small stock per CPU.
+//!
+//! Free frames are in the buddy allocator or in a CPU's stock; `FREE` counts both, so "memory free"
+//! is exact. Whoever lowers `FREE` has a claim on one frame, wherever it lies; so the claim decides,
+//! and finding the frame cannot fail.
+//!
+//! Who may claim what (the reasons are in `docs/memory-map.md`):
+//!
+//! | claim | leaves behind |
+//! |---|---|
+//! | ordinary: file content, thread stacks of the kernel | the reserve and all that is promised |
+//! | a `MAP_NORESERVE` page | half the reserve and all that is promised |
+//! | a stack page, page tables, the kernel heap | nothing |
+//! | a promised page | nothing |
+
+use super::buddy::{Buddy, ORDERS};
+use super::{PAGE_SIZE, PhysAddr, phys_to_virt};
+use crate::arch::page_copy;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use mmap_shim::{Frame, FrameUse};
+use smp::{CpuId, IrqGuard, MAX_CPUS, PerCpu, SpinLock};
+
+static BUDDY: SpinLock<Buddy> = SpinLock::new(Buddy::new());
+static FREE: AtomicUsize = AtomicUsize::new(0);
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+static RESERVE: AtomicUsize = AtomicUsize::new(0);
+static PROMISED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many frames a CPU's stock can hold, and how many move at a time.
+const STOCK: usize = 64;
+const BATCH: usize = 32;
+
+struct Stock {
+    frames: [Frame; STOCK],
+    count: usize,
+}
+
+static STOCKS: PerCpu<SpinLock<Stock>> =
+    PerCpu::new([const { crossbeam_utils::CachePadded::new(SpinLock::new(Stock { frames: [Frame(0); STOCK], count: 0 })) }; MAX_CPUS]);
+/// Set once `smp` knows which CPU runs the caller.
+static HAS_CPUS: AtomicBool = AtomicBool::new(false);
+
+/// Gives the allocator its table and its first memory (frame ranges).
+///
+/// # Safety
+///
+/// The frames are RAM that the direct map shows and that nobody uses.
+pub(super) unsafe fn init(table: &'static mut [u8]) {
+    BUDDY.lock().set_table(table);
+}
+
+/// Adds the frames `start..end`.
+///
+/// # Safety
+///
+/// They are RAM that the direct map shows and that nobody uses.
+pub(super) unsafe fn add(start: usize, end: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { BUDDY.lock().add(start, end) };
+    FREE.fetch_add(end - start, Ordering::Release);
+    let total = TOTAL.fetch_add(end - start, Ordering::Relaxed) + end - start;
+    RESERVE.store(reserve_of(total), Ordering::Relaxed);
+}
+
+/// Returns the size of the reserve for a machine with so many frames: a 32nd, 1 MiB to 64 MiB.
+///
+/// It must cover the page tables of everything that is promised (a 512th), the stacks that grow,
+/// and what the kernel heap takes while a program that ran out of memory cleans up.
+fn reserve_of(total: usize) -> usize {
+    (total / 32).clamp((1 << 20) / PAGE_SIZE, (64 << 20) / PAGE_SIZE)
+}
+
+/// Starts the use of per-CPU stocks: called when every running CPU has its per-CPU data.
+pub fn enable_cpu_stocks() {
+    HAS_CPUS.store(true, Ordering::Release);
+}
+
+/// Takes a frame of unspecified content for ordinary use; `None` when the rest is spoken for.
+pub fn alloc() -> Option<Frame> {
+    claim(1, ordinary_floor()).then(take)
+}
+
+/// Takes a frame of zeros for ordinary use.
+pub fn alloc_zeroed() -> Option<Frame> {
+    alloc().inspect(|&frame| zero(frame))
+}
+
+/// Takes a frame of unspecified content though memory is short: for page tables and the like, where a
+/// refusal is fatal.
+pub fn alloc_critical() -> Option<Frame> {
+    claim(1, 0).then(take)
+}
+
+/// Takes a frame of unspecified content for a page of C's.
+pub fn alloc_page(wanted_for: FrameUse) -> Option<Frame> {
+    let floor = match wanted_for {
+        FrameUse::Promised | FrameUse::Stack => 0,
+        FrameUse::Lazy => RESERVE.load(Ordering::Relaxed) / 2 + PROMISED.load(Ordering::Relaxed),
+    };
+    claim(1, floor).then(take)
+}
+
+/// Gives a frame back.
+pub fn free(frame: Frame) {
+    put(frame);
+    // Release pairs with the Acquire in `claim`: who sees the count finds the frame.
+    FREE.fetch_add(1, Ordering::Release);
+}
+
+/// Takes 2^`order` frames in a row for ordinary use.
+pub fn alloc_block(order: usize) -> Option<Frame> {
+    alloc_block_above(order, ordinary_floor())
+}
+
+/// Takes 2^`order` frames in a row though memory is short.
+pub fn alloc_block_critical(order: usize) -> Option<Frame> {
+    alloc_block_above(order, 0)
+}
+
+/// Gives 2^`order` frames in a row back.
+pub fn free_block(block: Frame, order: usize) {
+    // SAFETY: the block came from `alloc_block`, so it is RAM; the caller gives it up.
+    unsafe { BUDDY.lock().free(block, order) };
+    // Release: as in `free`.
+    FREE.fetch_add(1 << order, Ordering::Release);
+}
+
+/// Returns how many frames an ordinary request could be promised.
+pub(super) fn available() -> usize {
+    FREE.load(Ordering::Relaxed).saturating_sub(RESERVE.load(Ordering::Relaxed))
+}
+
+/// Notes how many frames are promised to areas and not yet taken.
+pub(super) fn set_promised(pages: usize) {
+    PROMISED.store(pages, Ordering::Relaxed);
+}
+
+/// Returns the number of free frames.
+pub fn free_count() -> usize {
+    FREE.load(Ordering::Relaxed)
+}
+
+/// Returns the number of frames that the allocator manages.
+pub fn total_count() -> usize {
+    TOTAL.load(Ordering::Relaxed)
+}
+
+/// Returns how many frames are promised, and how many are kept as the reserve.
+pub fn promised_and_reserve() -> (usize, usize) {
+    (PROMISED.load(Ordering::Relaxed), RESERVE.load(Ordering::Relaxed))
+}
+
+/// Returns the free blocks of each order, the CPUs' stocks left out (`/proc/buddyinfo`).
+pub fn free_blocks() -> [usize; ORDERS] {
+    BUDDY.lock().blocks()
+}
+
+/// Fills a frame with zeros.
+pub(super) fn zero(frame: Frame) {
+    // SAFETY: the callers have just taken the frame, so nobody else uses it.
+    unsafe { page_copy::zero_page(phys_to_virt(PhysAddr(frame.start()))) };
+}
+
+/// Copies a frame's content to a frame that the caller has just taken.
+pub(super) fn copy(to: Frame, from: Frame) {
+    let [to, from] = [to, from].map(|frame| phys_to_virt(PhysAddr(frame.start())));
+    // SAFETY: `to` was just taken; `from` is RAM, and a racing writer changes data, no more.
+    unsafe { page_copy::copy_page(to, from) };
+}
+
+fn ordinary_floor() -> usize {
+    RESERVE.load(Ordering::Relaxed) + PROMISED.load(Ordering::Relaxed)
+}
+
+/// Claims frames if more than `floor` stay behind.
+fn claim(count: usize, floor: usize) -> bool {
+    let less = |free: usize| free.checked_sub(count).filter(|&rest| rest >= floor);
+    // Acquire pairs with the Release in `free`.
+    FREE.fetch_update(Ordering::Acquire, Ordering::Relaxed, less).is_ok()
+}
+
+/// Finds the frame for a claim.
+fn take() -> Frame {
+    loop {
+        if let Some(frame) = take_here().or_else(take_elsewhere) {
+            return frame;
+        }
+        // A frame is on its way from one stock to another, or into the buddy allocator.
+        core::hint::spin_loop();
+    }
+}
+
+fn take_here() -> Option<Frame> {
+    if !HAS_CPUS.load(Ordering::Acquire) {
+        return BUDDY.lock().alloc(0);
+    }
+    let irq = IrqGuard::new();
+    STOCKS.with(&irq, |stock| {
+        let mut stock = stock.lock();
+        if stock.count == 0 {
+            let mut buddy = BUDDY.lock();
+            while stock.count < BATCH {
+                let Some(frame) = buddy.alloc(0) else { break };
+                let count = stock.count;
+                stock.frames[count] = frame;
+                stock.count += 1;
+            }
+        }
+        let last = stock.count.checked_sub(1)?;
+        stock.count = last;
+        Some(stock.frames[last])
+    })
+}
+
+/// Looks into the stocks of all CPUs: the buddy allocator is empty.
+#[cold]
+fn take_elsewhere() -> Option<Frame> {
+    (0..MAX_CPUS).find_map(|cpu| {
+        let mut stock = STOCKS[CpuId(cpu as u32)].lock();
+        let last = stock.count.checked_sub(1)?;
+        stock.count = last;
+        Some(stock.frames[last])
+    })
+}
+
+fn put(frame: Frame) {
+    if !HAS_CPUS.load(Ordering::Acquire) {
+        // SAFETY: the frame came from `take`, so it is RAM; the caller gives it up.
+        return unsafe { BUDDY.lock().free(frame, 0) };
+    }
+    let irq = IrqGuard::new();
+    STOCKS.with(&irq, |stock| {
+        let mut stock = stock.lock();
+        if stock.count == STOCK {
+            let mut buddy = BUDDY.lock();
+            for _ in 0..BATCH {
+                stock.count -= 1;
+                // SAFETY: frames in a stock are free RAM.
+                unsafe { buddy.free(stock.frames[stock.count], 0) };
+            }
+        }
+        let count = stock.count;
+        stock.frames[count] = frame;
+        stock.count += 1;
+    });
+}
+
+/// Claims a block. Frames of it may lie in stocks, so the claim can succeed and the search fail.
+fn alloc_block_above(order: usize, floor: usize) -> Option<Frame> {
+    if !claim(1 << order, floor) {
+        return None;
+    }
+    let found = BUDDY.lock().alloc(order).or_else(|| {
+        drain_stocks();
+        BUDDY.lock().alloc(order)
+    });
+    if found.is_none() {
+        FREE.fetch_add(1 << order, Ordering::Release);
+    }
+    found
+}
+
+/// Brings all stocks back to the buddy allocator, so that blocks can form.
+#[cold]
+fn drain_stocks() {
+    for cpu in 0..MAX_CPUS {
+        let mut stock = STOCKS[CpuId(cpu as u32)].lock();
+        let mut buddy = BUDDY.lock();
+        while stock.count > 0 {
+            stock.count -= 1;
+            // SAFETY: frames in a stock are free RAM.
+            unsafe { buddy.free(stock.frames[stock.count], 0) };
+        }
+    }
+}
+
+/// A frame of the kernel's own, freed when it is dropped.
+#[derive(Debug)]
+pub struct OwnedPage(Frame);
+
+impl OwnedPage {
+    /// Takes a page of zeros; `None` when memory is short.
+    pub fn new_zeroed() -> Option<OwnedPage> {
+        alloc_zeroed().map(OwnedPage)
+    }
+
+    /// Returns its frame.
+    pub fn frame(&self) -> Frame {
+        self.0
+    }
+
+    /// Returns its first byte in the direct map.
+    pub fn as_ptr(&self) -> *mut u8 {
+        phys_to_virt(PhysAddr(self.0.start()))
+    }
+}
+
+impl Drop for OwnedPage {
+    fn drop(&mut self) {
+        free(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Once;
+
+    /// Frames 1024 to 4095 of the pretended memory belong to these tests.
+    fn set_up() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: the pretended memory is there and the range is these tests'.
+            unsafe {
+                init(vec![0; 4096].leak());
+                add(1024, 4096);
+            }
+            enable_cpu_stocks();
+        });
+    }
+
+    #[test]
+    fn frames_are_handed_out_once_by_all_threads_and_come_back() {
+        set_up();
+        let before = free_count();
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for _ in 0..50 {
+                        let frames: Vec<Frame> = (0..100).filter_map(|_| alloc_zeroed()).collect();
+                        assert_eq!(frames.len(), 100);
+                        for frame in &frames {
+                            let word = phys_to_virt(PhysAddr(frame.start())).cast::<usize>();
+                            // SAFETY: the frame is ours.
+                            unsafe {
+                                assert_eq!(word.read(), 0, "a frame of zeros");
+                                word.write(frame.0);
+                            }
+                        }
+                        for frame in frames {
+                            let word = phys_to_virt(PhysAddr(frame.start())).cast::<usize>();
+                            // SAFETY: the frame is ours.
+                            assert_eq!(unsafe { word.read() }, frame.0, "nobody else wrote there");
+                            free(frame);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("no assertion failed");
+        }
+        assert_eq!(free_count(), before);
+    }
+
+    #[test]
+    fn the_reserve_is_for_those_who_need_it() {
+        assert_eq!(reserve_of(65536), 2048);
+        assert_eq!(reserve_of(0), 256);
+        assert_eq!(reserve_of(16 << 20), 16384);
+        // Claims are plain arithmetic on the counters, tried on values of their own.
+        set_up();
+        assert!(!claim(usize::MAX, 0));
+        assert!(!claim(1, usize::MAX));
+    }
+}
