@@ -1,0 +1,162 @@
+"""Running out of stack and out of memory, and what is left after it."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+def python_recursion() -> None:
+    """Recurses in Python code without end."""
+
+    def deeper() -> None:
+        deeper()
+
+    deeper()
+
+
+def json_recursion() -> None:
+    """Recurses in json's C scanner."""
+    import json
+
+    json.loads("[" * 200_000)
+
+
+def json_dump_recursion() -> None:
+    """Recurses in json's C encoder."""
+    import json
+
+    nested: list[Any] = []
+    for _ in range(200_000):
+        nested = [nested]
+    json.dumps(nested)
+
+
+def repr_recursion() -> None:
+    """Recurses in repr() of nested lists."""
+    nested: list[Any] = []
+    for _ in range(200_000):
+        nested = [nested]
+    repr(nested)
+
+
+def ast_recursion() -> None:
+    """Recurses in the parser and compiler."""
+    import ast
+
+    ast.parse("-" * 100_000 + "1")
+
+
+def re_recursion() -> None:
+    """Recurses in the parser of regular expressions."""
+    import re
+
+    re.compile("(" * 50_000 + ")" * 50_000)
+
+
+def pickle_recursion() -> None:
+    """Recurses in pickle's C code."""
+    import pickle
+
+    nested: list[Any] = []
+    for _ in range(200_000):
+        nested = [nested]
+    pickle.dumps(nested)
+
+
+def getattr_recursion() -> None:
+    """Recurses through C slots: an attribute hook that looks up itself."""
+
+    class Loop:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self, name + "x")
+
+    _ = Loop().missing
+
+
+RECURSIONS: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        python_recursion,
+        json_recursion,
+        json_dump_recursion,
+        repr_recursion,
+        ast_recursion,
+        re_recursion,
+        pickle_recursion,
+        getattr_recursion,
+    )
+}
+
+
+def recurse(name: str, in_thread: bool) -> str:
+    """Runs one endless recursion; returns the name of the exception it ends in."""
+    outcome = ["nothing"]
+
+    def body() -> None:
+        try:
+            RECURSIONS[name]()
+        except BaseException as error:
+            outcome[0] = type(error).__name__
+
+    if in_thread:
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+    else:
+        body()
+    gc.collect()
+    return outcome[0]
+
+
+def huge_allocation() -> str:
+    """Asks for a terabyte; returns the name of the exception."""
+    try:
+        bytearray(1 << 40)
+    except BaseException as error:
+        return type(error).__name__
+    return "nothing"
+
+
+def fill_memory(piece: int, in_thread: bool = False) -> dict[str, Any]:
+    """Allocates pieces of `piece` bytes until that fails, then lets go of them.
+
+    Returns the exception's name, how many KiB were taken, and free memory before and after.
+    """
+    from scheduling import free_kib
+
+    before = free_kib()
+    outcome: dict[str, Any] = {}
+
+    def body() -> None:
+        pieces = []
+        try:
+            while True:
+                pieces.append(bytearray(piece))
+        except MemoryError:
+            taken = len(pieces) * piece >> 10
+            pieces.clear()
+            outcome.update(error="MemoryError", taken_kib=taken)
+
+    if in_thread:
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+    else:
+        body()
+    after = free_kib()
+    return {**outcome, "before_kib": before, "after_kib": after}
+
+
+def fill_with_objects() -> str:
+    """Fills memory with small objects until that fails; returns the exception's name."""
+    objects: list[Any] = []
+    try:
+        while True:
+            objects.append({"a": [len(objects)], "b": str(len(objects))})
+    except MemoryError:
+        objects.clear()
+        gc.collect()
+        return "MemoryError"

@@ -1,0 +1,120 @@
+"""What the machine says about itself."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+import sysconfig
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+def identity() -> dict[str, Any]:
+    """Returns which Python this is and what it sees of the machine."""
+    uname = os.uname()
+    return {
+        "version": list(sys.version_info[:3]),
+        "gil": sys._is_gil_enabled() if hasattr(sys, "_is_gil_enabled") else True,
+        "Py_GIL_DISABLED": sysconfig.get_config_var("Py_GIL_DISABLED"),
+        "abiflags": sys.abiflags,
+        "platform": sys.platform,
+        "sysname": uname.sysname,
+        "machine": uname.machine,
+        "cpu_count": os.cpu_count(),
+        "process_cpu_count": getattr(os, "process_cpu_count", os.cpu_count)(),
+        "affinity": sorted(os.sched_getaffinity(0)),
+        "page_size": os.sysconf("SC_PAGE_SIZE"),
+        "libc": platform.libc_ver()[0],
+        "prefix": sys.prefix,
+        "executable": sys.executable,
+        "environment": dict(os.environ),
+        "argv": sys.argv,
+        "xoptions": sys._xoptions,
+        "stdlib": os.path.dirname(os.__file__),
+    }
+
+
+def clocks() -> dict[str, float]:
+    """Returns the wall clock and the time since power on."""
+    return {"wall": time.time(), "boot": time.clock_gettime(time.CLOCK_BOOTTIME), "monotonic": time.monotonic()}
+
+
+def entropy() -> dict[str, Any]:
+    """Returns what must differ from one boot to the next."""
+    with open("/dev/urandom", "rb") as device:
+        return {"urandom": device.read(16).hex(), "getrandom": os.getrandom(16).hex(), "hash": hash("seed")}
+
+
+def memory() -> dict[str, int]:
+    """Returns /proc/meminfo, in KiB."""
+    with open("/proc/meminfo", encoding="utf-8") as lines:
+        return {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+
+
+def touch(mebibytes: int) -> int:
+    """Writes to `mebibytes` MiB of fresh memory at once and returns a checksum of what it reads back."""
+    import mmap
+
+    with mmap.mmap(-1, mebibytes << 20) as area:
+        for page in range(0, len(area), mmap.PAGESIZE):
+            area[page] = page >> 12 & 0xFF
+        return sum(area[page] for page in range(0, len(area), mmap.PAGESIZE))
+
+
+def run_on_each_cpu() -> dict[str, list[int]]:
+    """Pins a thread to each CPU in turn; returns, by CPU, the CPU that the kernel says it ran on."""
+    from scheduling import current_cpu
+
+    seen: dict[str, list[int]] = {}
+
+    def pinned(cpu: int) -> None:
+        os.sched_setaffinity(0, {cpu})
+        time.sleep(0)
+        samples = set()
+        for _ in range(20):
+            sum(range(2000))
+            samples.add(current_cpu())
+        seen[str(cpu)] = sorted(samples)
+
+    threads = [threading.Thread(target=pinned, args=(cpu,)) for cpu in sorted(os.sched_getaffinity(0))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return seen
+
+
+def import_modules(names: list[str]) -> dict[str, str]:
+    """Imports each module; returns the error of each that could not be imported."""
+    import io
+    from contextlib import redirect_stdout
+
+    errors = {}
+    for name in names:
+        try:
+            with redirect_stdout(io.StringIO()):
+                importlib.import_module(name)
+        except BaseException as error:
+            errors[name] = f"{type(error).__name__}: {error}"
+    return errors
+
+
+def standard_library() -> list[str]:
+    """Returns the names of all modules of the standard library."""
+    return sorted(sys.stdlib_module_names)
+
+
+def library_digest() -> dict[str, str]:
+    """Returns a digest of every .py file of the standard library, by its path there."""
+    import hashlib
+
+    root = Path(os.__file__).parent
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*.py")
+        if "site-packages" not in path.parts
+    }

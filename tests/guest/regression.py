@@ -1,0 +1,135 @@
+"""Runs one module of CPython's own tests and says what became of each test.
+
+The tests are CPython's, unchanged. What PythonOS does not have is told to them in
+the words they ask in: `test.support` says that there are no processes, and the calls
+that would start one skip the test that makes them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import unittest
+from typing import Any, NoReturn
+
+#: How much longer than on an ordinary machine a wait may take: an emulated CPU is
+#: about fifteen times slower, and these time-outs only say when to stop waiting.
+PATIENCE = 6
+
+NO_PROCESSES = "no processes on PythonOS"
+
+
+class Result(unittest.TestResult):
+    """Collects outcomes and names each test before it starts, so that a hang has a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skips: list[tuple[str, str]] = []
+        self.broken: list[tuple[str, str]] = []
+        self.expected = 0
+        self.slowest: list[tuple[float, str]] = []
+        self._began = 0.0
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        super().startTest(test)
+        os.write(2, f"[{test.id()}]\n".encode())
+        self._began = time.monotonic()
+
+    def stopTest(self, test: unittest.TestCase) -> None:
+        super().stopTest(test)
+        self.slowest = sorted([*self.slowest, (round(time.monotonic() - self._began, 2), test.id())])[-3:]
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        super().addSkip(test, reason)
+        self.skips.append((test.id(), reason))
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        super().addError(test, err)
+        self.broken.append((test.id(), self.errors[-1][1]))
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        super().addFailure(test, err)
+        self.broken.append((test.id(), self.failures[-1][1]))
+
+    def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            last = self.failures if issubclass(err[0], test.failureException) else self.errors
+            self.broken.append((subtest.id(), last[-1][1]))
+
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
+        super().addExpectedFailure(test, err)
+        self.expected += 1
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+        super().addUnexpectedSuccess(test)
+        self.broken.append((test.id(), "unexpected success"))
+
+
+def refuse(*arguments: object, **keywords: object) -> NoReturn:
+    """Stands in for what would start a process."""
+    raise unittest.SkipTest(NO_PROCESSES)
+
+
+def prepare() -> None:
+    """Tells `test.support` what this machine is like; once per machine."""
+    import subprocess
+
+    from test import support
+
+    support.has_fork_support = False
+    support.has_subprocess_support = False
+    for name in ("LOOPBACK_TIMEOUT", "SHORT_TIMEOUT", "LONG_TIMEOUT"):
+        setattr(support, name, getattr(support, name) * PATIENCE)
+    subprocess.Popen.__init__ = refuse  # type: ignore[method-assign]
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
+        if hasattr(os, name):
+            setattr(os, name, refuse)
+
+
+def run(name: str) -> dict[str, Any]:
+    """Runs module `test.<name>`; returns counts, skips with reasons, failures with tracebacks."""
+    if not hasattr(prepare, "done"):
+        prepare()
+        prepare.done = True  # type: ignore[attr-defined]
+    from test import support
+    from test.support import os_helper
+
+    began = time.monotonic()
+    result = Result()
+    home = os.getcwd()
+    with os_helper.temp_cwd(quiet=True):
+        try:
+            suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{name}")
+        except unittest.SkipTest as reason:
+            return {"ran": 0, "skips": [(name, str(reason))], "broken": [], "expected": 0, "seconds": 0, "slowest": []}
+        suite.run(result)
+    os.chdir(home)
+    support.gc_collect()
+    forget(name)
+    return {
+        "ran": result.testsRun,
+        "skips": result.skips,
+        "broken": result.broken,
+        "expected": result.expected,
+        "seconds": round(time.monotonic() - began, 1),
+        "slowest": result.slowest,
+    }
+
+
+def forget(name: str) -> None:
+    """Drops a test module that ran, with everything below it, so that its memory comes back."""
+    for loaded in list(sys.modules):
+        if loaded == f"test.{name}" or loaded.startswith(f"test.{name}."):
+            del sys.modules[loaded]
+
+
+if __name__ == "__main__":
+    for module in sys.argv[1:]:
+        outcome = run(module)
+        for test, trace in outcome.pop("broken"):
+            print("BROKEN", test, trace, sep="\n")
+        for test, reason in outcome.pop("skips"):
+            print("skip", test, reason)
+        print(module, outcome)
