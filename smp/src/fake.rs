@@ -8,7 +8,7 @@ use alloc::{boxed::Box, sync::Arc};
 use core::any::Any;
 use std::sync::RwLock;
 
-use crate::{Thread, ThreadConfig, ThreadRef, prim, registry};
+use crate::{Current, Thread, ThreadConfig, ThreadRef, prim, registry};
 
 /// The host's side of a thread.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(crate) fn current() -> *const Thread {
         config.extension = EXTENSION_MAKER.read().expect("no writer panics")();
         let host = HostThread::Real(prim::thread::current());
         adopt(registry::insert_with(|tid| {
-            Arc::new(Thread::new(config, tid, false, host))
+            Thread::new(config, tid, false, host)
         }))
     })
 }
@@ -74,6 +74,34 @@ fn adopt(thread: ThreadRef) -> *const Thread {
     pointer
 }
 
+/// See the bare-metal function of that name.
+///
+/// # Panics
+///
+/// Always.
+pub fn init_cpu(_kernel_stack_top: usize) {
+    panic!("a host schedules its threads itself")
+}
+
+/// See the bare-metal function of that name.
+///
+/// # Panics
+///
+/// Always.
+pub fn run_idle() -> ! {
+    panic!("a host schedules its threads itself")
+}
+
+/// Lets other threads run.
+pub fn yield_now() {
+    prim::thread::yield_now();
+}
+
+/// Lets other threads run.
+pub fn preempt() {
+    prim::thread::yield_now();
+}
+
 /// Starts a host thread for `config`.
 #[cfg(not(loom))]
 pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
@@ -86,7 +114,7 @@ pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
         entry(arg)
     });
     let host = HostThread::Real(host.thread().clone());
-    let thread = registry::insert_with(|tid| Arc::new(Thread::new(config, tid, false, host)));
+    let thread = registry::insert_with(|tid| Thread::new(config, tid, false, host));
     send.send(thread.clone())
         .expect("the host thread receives it");
     thread
@@ -99,15 +127,15 @@ pub(crate) fn start(_: ThreadConfig) -> ThreadRef {
 
 /// Ends the calling thread as far as this crate is concerned. The host thread sleeps until the
 /// process ends: nothing can end it from within but a return, which the caller does not want.
-pub(crate) fn exit(current: &Thread) -> ! {
-    (current.on_reap)(current);
+pub(crate) fn exit(current: Current) -> ! {
+    (current.on_reap)(&current);
     loop {
         prim::thread::park();
     }
 }
 
 /// Sleeps until unparked; says whether the deadline passed instead.
-pub(crate) fn block(current: &Thread, deadline_ns: Option<u64>) -> bool {
+pub(crate) fn block(current: Current, deadline_ns: Option<u64>) -> bool {
     if !current.park.commit() {
         current.park.take_permit();
         return false;

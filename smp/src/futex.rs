@@ -4,14 +4,14 @@
 //! after it has changed the value: either the check sees the new value, or the waker finds the thread.
 
 use crossbeam_utils::CachePadded;
-use intrusive_collections::{LinkedList, LinkedListAtomicLink, intrusive_adapter};
+use intrusive_collections::LinkedList;
 
 use crate::{
-    PollingLock, PollingLockGuard, Thread, ThreadRef, Wake, current, park,
+    PollingLock, PollingLockGuard, Thread, Wake, current,
+    links::InBucket,
+    park,
     prim::{self, AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
-
-intrusive_adapter!(InBucket = ThreadRef: Thread { futex_link => LinkedListAtomicLink });
 
 /// Why a futex wait ended without a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,22 @@
 //! Which lock may be held when: `docs/locking.md`.
 
 #![cfg_attr(target_os = "none", no_std)]
+#![cfg_attr(
+    not(target_os = "none"),
+    allow(dead_code, reason = "on a host, only tests use the scheduler proper")
+)]
 
 extern crate alloc;
 
 mod prim;
 
 mod cpu;
+mod cpu_clock;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
 mod futex;
 mod guard;
+mod links;
 mod machine;
 mod mutex;
 mod parking;
@@ -34,6 +40,7 @@ mod wait_queue;
 pub use cpu::{CpuId, CpuMask, MAX_CPUS};
 pub use futex::{FutexError, futex_requeue, futex_wait, futex_wake};
 pub use guard::{IrqGuard, PreemptGuard};
+pub use machine::now_ns;
 pub use mutex::{Mutex, MutexGuard};
 pub use per_cpu::PerCpu;
 pub use platform::{Ipi, Platform};

@@ -55,6 +55,11 @@ impl ParkState {
         self.0.swap(PERMIT, Ordering::AcqRel) == PARKED
     }
 
+    /// Says whether there is a permit; only a hint.
+    pub(crate) fn has_permit(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == PERMIT
+    }
+
     /// Says whether the thread sleeps.
     pub(crate) fn is_parked(&self) -> bool {
         self.0.load(Ordering::Relaxed) == PARKED

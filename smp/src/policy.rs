@@ -30,6 +30,10 @@ pub struct Scheduling {
 /// A turn at nice 0 when others wait.
 pub(crate) const SLICE_NS: u64 = 4_000_000;
 
+/// How long a thread may go on when one waits that woke early. Long enough that a waker that sleeps
+/// soon afterwards is not interrupted for it.
+pub(crate) const EARLY_NS: u64 = 1_000_000;
+
 impl Scheduling {
     /// Returns the real-time priority, 0 for the policies without one.
     pub const fn priority(self) -> u8 {

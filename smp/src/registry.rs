@@ -2,19 +2,9 @@
 
 use alloc::vec::Vec;
 
-use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
+use intrusive_collections::{Bound, RBTree};
 
-use crate::{SpinLock, Thread, ThreadRef, prim};
-
-intrusive_adapter!(ByTid = ThreadRef: Thread { registry_link => RBTreeAtomicLink });
-
-impl<'a> KeyAdapter<'a> for ByTid {
-    type Key = u32;
-
-    fn get_key(&self, thread: &'a Thread) -> u32 {
-        thread.tid()
-    }
-}
+use crate::{SpinLock, Thread, ThreadRef, links::ByTid, prim};
 
 /// Linux's `pid_max` on 64-bit machines.
 const TID_LIMIT: u32 = 1 << 22;

@@ -11,13 +11,16 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence},
 };
 
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{
+    boxed::Box,
+    sync::{Arc, Weak},
+};
 
 use intrusive_collections::{LinkedListAtomicLink, RBTreeAtomicLink};
 
 use crate::{
-    CpuId, CpuMask, Policy, Scheduling, SpinLock, Waiter, futex::FutexNode, machine,
-    parking::ParkState, registry, scheduler, scheduler::TimerNode,
+    CpuId, CpuMask, Policy, Scheduling, SpinLock, Waiter, cpu_clock::CpuClock, futex::FutexNode,
+    machine, parking::ParkState, registry, scheduler, scheduler::TimerNode,
 };
 
 /// A counted reference to a thread; it may outlive the thread's run.
@@ -141,6 +144,7 @@ pub struct Thread {
     preempt_count: AtomicU32,
     notify: AtomicU32,
 
+    this: Weak<Thread>,
     tid: u32,
     pub(crate) park: ParkState,
     pub(crate) run_link: LinkedListAtomicLink,
@@ -153,9 +157,7 @@ pub struct Thread {
     pub(crate) affinity: AtomicU64,
     pub(crate) scheduling: AtomicU32,
     pub(crate) slice_left_ns: AtomicU64,
-    pub(crate) run_ns: AtomicU64,
-    /// When it came onto its CPU; 0 while it is on none.
-    pub(crate) running_since_ns: AtomicU64,
+    pub(crate) clock: CpuClock,
     pub(crate) voluntary_switches: AtomicU64,
     pub(crate) involuntary_switches: AtomicU64,
     pub(crate) has_exited: AtomicBool,
@@ -196,8 +198,9 @@ impl Thread {
         tid: u32,
         is_idle: bool,
         #[cfg(not(target_os = "none"))] host: crate::fake::HostThread,
-    ) -> Self {
-        Self {
+    ) -> ThreadRef {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             kernel_stack_top: config.kernel_stack_top,
             thread_pointer: AtomicUsize::new(config.thread_pointer),
             kernel_sp: AtomicUsize::new(0),
@@ -215,8 +218,7 @@ impl Thread {
             affinity: AtomicU64::new(config.affinity.bits()),
             scheduling: AtomicU32::new(config.scheduling.encode()),
             slice_left_ns: AtomicU64::new(config.scheduling.slice_ns()),
-            run_ns: AtomicU64::new(0),
-            running_since_ns: AtomicU64::new(0),
+            clock: CpuClock::default(),
             voluntary_switches: AtomicU64::new(0),
             involuntary_switches: AtomicU64::new(0),
             has_exited: AtomicBool::new(false),
@@ -229,7 +231,7 @@ impl Thread {
             extension: config.extension,
             #[cfg(not(target_os = "none"))]
             host,
-        }
+        })
     }
 
     /// Returns the thread id: positive, unique among living threads, 0 for idle threads.
@@ -275,20 +277,7 @@ impl Thread {
 
     /// Returns the time it has spent on CPUs, see `CLOCK_THREAD_CPUTIME_ID` in `clock_gettime(2)`.
     pub fn cpu_time_ns(&self) -> u64 {
-        loop {
-            let past = self.run_ns.load(Ordering::Acquire);
-            let since = self.running_since_ns.load(Ordering::Acquire);
-            let now = machine::now_ns();
-            // The owner adds to `run_ns` when it leaves the CPU: a change means that `since`
-            // may belong to another stay.
-            if past == self.run_ns.load(Ordering::Acquire) {
-                return if since == 0 {
-                    past
-                } else {
-                    past + now.saturating_sub(since)
-                };
-            }
-        }
+        self.clock.read_ns()
     }
 
     /// Returns how often the thread slept, and how often it was made to yield; `getrusage(2)`.
@@ -432,19 +421,24 @@ impl Deref for Current {
 impl Current {
     /// Returns a reference that may be kept and sent.
     pub fn to_ref(self) -> ThreadRef {
-        self.with_count()
+        // SAFETY: the thread runs, so its count is not zero; the pointer is the `Arc`'s own.
+        unsafe {
+            Arc::increment_strong_count(self.as_arc_ptr());
+            Arc::from_raw(self.as_arc_ptr())
+        }
     }
 }
 
 impl Thread {
-    /// Returns a counted reference to a thread that is certain to have one.
-    pub(crate) fn with_count(&self) -> ThreadRef {
-        // SAFETY: every `Thread` is made inside an `Arc` (`spawn`, `init_cpu`, `fake`), and the
-        // borrow shows that its count is not zero.
-        unsafe {
-            Arc::increment_strong_count(self);
-            Arc::from_raw(self)
-        }
+    /// Returns what `Arc::into_raw` gave for this thread.
+    pub(crate) fn as_arc_ptr(&self) -> *const Thread {
+        self.this.as_ptr()
+    }
+
+    /// Forbids preempting this thread for ever; it does not run yet.
+    #[cfg(target_os = "none")]
+    pub(crate) fn forbid_preemption(&self) {
+        self.preempt_count.store(1, Ordering::Relaxed);
     }
 }
 

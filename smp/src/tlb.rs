@@ -1,36 +1,236 @@
-//! TLB shootdown.
+//! TLB shootdown: making every CPU forget a translation before its frame is used again.
+//!
+//! Each CPU has one request slot, used by the thread on it that shoots, with preemption off. It
+//! fills the slot, marks itself in the `senders` of each target and sends an IPI; a target
+//! takes its senders, flushes what each asks, and takes itself out of the slot's `pending`.
+//!
+//! An idle CPU touches no user memory. It is only marked stale, and flushes everything before it
+//! runs a thread.
+
+#![forbid(unsafe_code)]
+
+// Ranges are published by the atomics from `prim` that follow them.
+use core::sync::atomic::AtomicUsize;
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    CpuId, CpuMask, Ipi, PreemptGuard, machine,
+    prim::{self, AtomicU32, AtomicU64, Ordering},
+    scheduler::{self, CPU_SLOTS},
+    stats::Counter,
+};
+
+/// Runs threads: flush by IPI.
+const ACTIVE: u32 = 0;
+/// Is idle.
+const LAZY: u32 = 1;
+/// Is idle and has something to flush.
+const STALE: u32 = 2;
+
+struct Slot {
+    start: AtomicUsize,
+    end: AtomicUsize,
+    /// The CPUs that have not flushed yet.
+    pending: AtomicU64,
+    /// The CPUs whose slots ask this one to flush.
+    senders: AtomicU64,
+    laziness: AtomicU32,
+    count: Counter,
+}
+
+pub(crate) struct Shootdowns([CachePadded<Slot>; CPU_SLOTS]);
+
+macro_rules! slot {
+    () => {
+        CachePadded::new(Slot {
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            pending: AtomicU64::new(0),
+            senders: AtomicU64::new(0),
+            laziness: AtomicU32::new(ACTIVE),
+            count: Counter::new(),
+        })
+    };
+}
+
+impl Shootdowns {
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Self([const { slot!() }; CPU_SLOTS])
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self(core::array::from_fn(|_| slot!()))
+    }
+
+    fn slot(&self, cpu: CpuId) -> &Slot {
+        &self.0[cpu.index()]
+    }
+
+    /// Has the `others` flush `start..end`, and returns when they have, or will before they use
+    /// it. This CPU flushes too. Preemption is off.
+    pub(crate) fn shoot(
+        &self,
+        this: CpuId,
+        others: CpuMask,
+        start: usize,
+        end: usize,
+        with_idle: bool,
+    ) {
+        machine::flush_tlb(start, end);
+        let targets = others
+            .iter()
+            .filter(|&cpu| with_idle || !self.mark_stale(cpu));
+        let targets = targets.fold(CpuMask::NONE, CpuMask::with);
+        if targets.is_empty() {
+            return;
+        }
+        let slot = self.slot(this);
+        slot.count.add(1);
+        slot.start.store(start, Ordering::Relaxed);
+        slot.end.store(end, Ordering::Relaxed);
+        slot.pending.store(targets.bits(), Ordering::Relaxed);
+        for cpu in targets.iter() {
+            // Release pairs with the Acquire in `service`: the target sees the page table as
+            // changed, and the slot.
+            self.slot(cpu)
+                .senders
+                .fetch_or(CpuMask::only(this).bits(), Ordering::Release);
+            machine::send_ipi(cpu, Ipi::Shootdown);
+        }
+        // Acquire pairs with the Release in `service`: every flush came before, so the frame
+        // may be reused.
+        while slot.pending.load(Ordering::Acquire) != 0 {
+            // Two that shoot at each other with interrupts off must both answer.
+            self.service(this);
+            machine::relax();
+        }
+    }
+
+    /// Tries to leave the flush to an idle CPU.
+    fn mark_stale(&self, cpu: CpuId) -> bool {
+        let laziness = &self.slot(cpu).laziness;
+        // Release pairs with the Acquire in `leave_idle`: a flush after that uses the page table
+        // as changed. The failure, `ACTIVE` or `STALE`, is read as strictly: if it is `STALE`,
+        // the change must still come before the flush, so a read-modify-write is needed there too.
+        laziness
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                (state != ACTIVE).then_some(STALE)
+            })
+            .is_ok()
+    }
+
+    /// Answers the requests to this CPU. Interrupts are off or preemption is.
+    pub(crate) fn service(&self, this: CpuId) {
+        let own = self.slot(this);
+        if own.senders.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        // Acquire pairs with the Release in `shoot`.
+        let senders = CpuMask::from_bits(own.senders.swap(0, Ordering::Acquire));
+        for sender in senders.iter() {
+            let slot = self.slot(sender);
+            machine::flush_tlb(
+                slot.start.load(Ordering::Relaxed),
+                slot.end.load(Ordering::Relaxed),
+            );
+            // Release pairs with the Acquire in `shoot`.
+            slot.pending
+                .fetch_and(!CpuMask::only(this).bits(), Ordering::Release);
+        }
+    }
+
+    /// Notes that this CPU uses no user memory until `leave_idle`.
+    pub(crate) fn enter_idle(&self, this: CpuId) {
+        // Nothing is ordered by it: who sees it too late sends an IPI.
+        self.slot(this).laziness.store(LAZY, Ordering::Relaxed);
+    }
+
+    /// Flushes what was left to this CPU.
+    pub(crate) fn leave_idle(&self, this: CpuId) {
+        // Acquire pairs with the Release in `mark_stale`. From now on IPIs come again.
+        if self.slot(this).laziness.swap(ACTIVE, Ordering::AcqRel) == STALE {
+            machine::flush_tlb(0, usize::MAX);
+        }
+    }
+}
+
+prim::global! {
+    static SHOOTDOWNS: Shootdowns = Shootdowns::new();
+}
 
 /// Makes every CPU forget the translations of `start..end` before it next uses user memory, and
-/// returns when no CPU can use them any more: the frames may be reused. Idle CPUs are not disturbed,
-/// they flush when they leave idle.
+/// returns when no CPU can use them any more: the frames may be reused. Idle CPUs are not
+/// disturbed, they flush when they leave idle.
 ///
 /// # Panics
 ///
-/// If interrupts are off: two CPUs that shoot at each other must both answer. The page-fault handler,
-/// which holds no spin lock, uses [`shootdown_from_fault`].
+/// If interrupts are off while there are several CPUs, which says that a spin lock may be held,
+/// for which a target may wait with interrupts off. The page-fault handler, which holds none,
+/// calls [`shootdown_from_fault`].
 pub fn shootdown(start: usize, end: usize) {
-    let _ = (start, end);
-    unimplemented!()
+    assert_may_wait();
+    shoot(start, end, false);
 }
 
 /// As [`shootdown`], and idle CPUs take part: for when page tables are freed, which the
 /// hardware of an idle CPU may still walk speculatively.
+///
+/// # Panics
+///
+/// As [`shootdown`].
 pub fn shootdown_tables(start: usize, end: usize) {
-    let _ = (start, end);
-    unimplemented!()
+    assert_may_wait();
+    shoot(start, end, true);
 }
 
-/// As [`shootdown`], with interrupts off, for the page-fault handler: it answers other CPUs'
+/// As [`shootdown`], also with interrupts off, for the page-fault handler: it answers other CPUs'
 /// requests while it waits. No spin lock may be held.
 pub fn shootdown_from_fault(start: usize, end: usize) {
-    let _ = (start, end);
-    unimplemented!()
+    shoot(start, end, false);
 }
 
-/// Answers the requests of other CPUs; for who waits with interrupts off.
-pub fn service_shootdown() {}
+fn assert_may_wait() {
+    let is_alone = scheduler::online_cpus().count() <= 1;
+    assert!(
+        is_alone || machine::interrupts_enabled(),
+        "TLB shootdown with interrupts off"
+    );
+}
 
-/// Handles [`crate::Ipi::Shootdown`].
+fn shoot(start: usize, end: usize, with_idle: bool) {
+    let _pinned = PreemptGuard::new();
+    let this = machine::this_cpu();
+    let others = scheduler::online_cpus().without(this);
+    SHOOTDOWNS.shoot(this, others, start, end, with_idle);
+}
+
+/// Answers the requests of other CPUs, if there are any; for who waits with interrupts off.
+pub fn service_shootdown() {
+    SHOOTDOWNS.service(machine::this_cpu());
+}
+
+/// Handles [`Ipi::Shootdown`]. Interrupts are off.
 pub fn on_shootdown_ipi() {
     service_shootdown();
+}
+
+#[cfg(target_os = "none")]
+pub(crate) fn enter_idle(this: CpuId) {
+    SHOOTDOWNS.enter_idle(this);
+}
+
+#[cfg(target_os = "none")]
+pub(crate) fn leave_idle(this: CpuId) {
+    SHOOTDOWNS.leave_idle(this);
+}
+
+/// Returns how many shootdowns `cpu` has begun.
+pub(crate) fn count_of(cpu: CpuId) -> u64 {
+    SHOOTDOWNS
+        .0
+        .get(cpu.index())
+        .map_or(0, |slot| slot.count.get())
 }

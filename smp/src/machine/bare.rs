@@ -61,7 +61,8 @@ pub(crate) fn interrupts_enable() {
     bound::__smp_interrupts_enable();
 }
 
-pub(crate) fn now_ns() -> u64 {
+/// Returns the monotonic clock in nanoseconds: what every deadline of this crate is on.
+pub fn now_ns() -> u64 {
     bound::__smp_now_ns()
 }
 

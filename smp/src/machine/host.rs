@@ -68,7 +68,8 @@ pub(crate) fn interrupts_enable() {
     INTERRUPTS.with(|flag| flag.set(true));
 }
 
-pub(crate) fn now_ns() -> u64 {
+/// Returns the monotonic clock in nanoseconds: what every deadline of this crate is on.
+pub fn now_ns() -> u64 {
     with(|machine| machine.now_ns(), host_clock_ns)
 }
 

@@ -7,6 +7,10 @@ mod bare;
 mod host;
 
 #[cfg(target_os = "none")]
+pub use bare::now_ns;
+#[cfg(target_os = "none")]
 pub(crate) use bare::*;
+#[cfg(not(target_os = "none"))]
+pub use host::now_ns;
 #[cfg(not(target_os = "none"))]
 pub(crate) use host::*;

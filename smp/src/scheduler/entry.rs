@@ -1,103 +1,102 @@
-use core::sync::atomic::{AtomicU64, Ordering};
+//! What interrupt handlers and the rest of this crate call.
 
-use crate::{CpuId, CpuMask, CpuStats, Current, Thread, ThreadConfig, ThreadRef};
+use super::decide::Scheduler;
+use crate::{CpuId, CpuMask, CpuStats, Ipi, IrqGuard, Thread, ThreadState, machine, prim, tlb};
 
-static ONLINE: AtomicU64 = AtomicU64::new(1);
+prim::global! {
+    static SCHEDULER: Scheduler = Scheduler::new();
+}
 
-/// What a thread's deadline is kept in.
-#[derive(Debug)]
-pub(crate) struct TimerNode {}
-
-impl TimerNode {
-    pub(crate) fn new() -> Self {
-        Self {}
-    }
+/// Returns the scheduler of this machine.
+pub(crate) fn scheduler() -> &'static Scheduler {
+    &SCHEDULER
 }
 
 /// Returns the CPUs that run threads.
 pub fn online_cpus() -> CpuMask {
-    CpuMask::from_bits(ONLINE.load(Ordering::Relaxed))
+    let online = scheduler().online();
+    // A host has one as far as its threads can tell.
+    if cfg!(target_os = "none") {
+        online
+    } else {
+        CpuMask::only(CpuId(0))
+    }
 }
 
-/// Makes the caller's context the idle thread of this CPU and lets the CPU run threads. Called once on
-/// each CPU, with interrupts off; `kernel_stack_top` is the end of the stack that the caller is on.
-/// The caller then starts threads if it likes, and ends in [`run_idle`]. It must not sleep.
-pub fn init_cpu(kernel_stack_top: usize) {
-    let _ = kernel_stack_top;
-    unimplemented!()
-}
-
-/// Runs threads, and halts while there are none.
-pub fn run_idle() -> ! {
-    unimplemented!()
-}
-
-/// Lets other threads that are ready run; returns at once if there are none. See `sched_yield(2)`.
-pub fn yield_now() {
-    #[cfg(not(target_os = "none"))]
-    crate::prim::thread::yield_now();
-}
-
-/// Handles the timer interrupt: wakes whose deadline passed and notes the end of a time slice.
+/// Handles the timer interrupt: unparks whose deadline has passed and notes the end of a turn.
+/// Interrupts are off.
 pub fn on_timer_interrupt() {
-    unimplemented!()
+    scheduler().on_timer(machine::this_cpu());
 }
 
-/// Handles [`crate::Ipi::Reschedule`].
+/// Handles [`Ipi::Reschedule`]. Interrupts are off.
 pub fn on_reschedule_ipi() {
-    unimplemented!()
+    scheduler().look_at_turn(machine::this_cpu());
 }
 
-/// Says whether the current thread should be preempted, for the end of an interrupt handler.
+/// Says whether the current thread should be preempted: at the end of an interrupt handler that
+/// interrupted code with interrupts on, go through the trampoline to `preempt` if so.
 #[inline]
 pub fn should_preempt() -> bool {
-    false
+    cfg!(target_os = "none")
+        && scheduler().needs_resched(machine::this_cpu())
+        && crate::current().preempt_count() == 0
 }
 
-/// Lets the CPU run another thread now; called by the current thread itself, from the preemption
-/// trampoline, with interrupts on.
-pub fn preempt() {}
-
-/// Sends [`crate::Ipi::Stop`] to all other CPUs, for a panic.
-pub fn stop_others() {}
-
-pub(crate) fn stats_of(_: CpuId) -> CpuStats {
-    CpuStats::default()
-}
-pub(crate) fn on_affinity_change(_: &Thread) {}
-pub(crate) fn nudge(_: &Thread) {}
-pub(crate) fn collect_dead() {}
-
-#[cfg(not(target_os = "none"))]
-pub(crate) fn make_runnable(thread: &Thread) {
-    crate::fake::make_runnable(thread)
-}
-#[cfg(not(target_os = "none"))]
-pub(crate) fn block(current: Current, deadline_ns: Option<u64>) -> bool {
-    crate::fake::block(&current, deadline_ns)
-}
-#[cfg(not(target_os = "none"))]
-pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
-    crate::fake::start(config)
-}
-#[cfg(not(target_os = "none"))]
-pub(crate) fn exit(current: Current) -> ! {
-    crate::fake::exit(&current)
+/// Sends [`Ipi::Stop`] to all other CPUs, for the report of a panic.
+pub fn stop_others() {
+    let _irq = IrqGuard::new();
+    let this = machine::this_cpu();
+    for cpu in online_cpus().without(this).iter() {
+        scheduler().send_ipi(this, cpu, Ipi::Stop);
+    }
 }
 
-#[cfg(target_os = "none")]
-pub(crate) fn make_runnable(_: &Thread) {
-    unimplemented!()
+pub(crate) fn stats_of(cpu: CpuId) -> CpuStats {
+    CpuStats {
+        shootdowns: tlb::count_of(cpu),
+        ..scheduler().stats(cpu)
+    }
 }
-#[cfg(target_os = "none")]
-pub(crate) fn block(_: Current, _: Option<u64>) -> bool {
-    unimplemented!()
+
+/// Moves `thread` if it runs where it may not any more. One that waits is moved when it is its
+/// turn there.
+pub(crate) fn on_affinity_change(thread: &Thread) {
+    if !cfg!(target_os = "none") {
+        return;
+    }
+    let irq = IrqGuard::new();
+    let (this, cpu) = (machine::this_cpu(), thread.last_cpu());
+    if thread.affinity().contains(cpu) || thread.state() != ThreadState::Running {
+        return;
+    }
+    if cpu != this {
+        scheduler().request_resched(this, cpu);
+        return;
+    }
+    drop(irq);
+    if core::ptr::eq(thread, &*crate::current()) {
+        super::preempt();
+    }
 }
-#[cfg(target_os = "none")]
-pub(crate) fn start(_: ThreadConfig) -> ThreadRef {
-    unimplemented!()
+
+/// Interrupts the CPU that runs `thread`, so that it looks at [`Thread::notify`].
+pub(crate) fn nudge(thread: &Thread) {
+    if !cfg!(target_os = "none") {
+        return;
+    }
+    let _irq = IrqGuard::new();
+    let (this, cpu) = (machine::this_cpu(), thread.last_cpu());
+    if cpu != this && thread.state() == ThreadState::Running {
+        scheduler().send_ipi(this, cpu, Ipi::Reschedule);
+    }
 }
-#[cfg(target_os = "none")]
-pub(crate) fn exit(_: Current) -> ! {
-    unimplemented!()
+
+/// Drops what is left of threads that have ended.
+pub(crate) fn collect_dead() {
+    while scheduler().has_dead()
+        && let Some(thread) = scheduler().take_dead()
+    {
+        drop(thread);
+    }
 }
