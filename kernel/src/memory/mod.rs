@@ -4,14 +4,27 @@
 //! heap and frames.
 
 mod address;
+pub mod address_space;
 mod buddy;
 pub mod frames;
 #[cfg(target_os = "none")]
 mod heap;
+#[cfg(target_os = "none")]
+mod init;
+mod mapper;
+mod mmio;
+mod page_fault;
 mod stacks;
+mod stats;
+mod tables;
 pub mod user;
 
 pub use address::{PAGE_SIZE, PhysAddr, phys_to_virt, virt_to_phys};
 pub use frames::OwnedPage;
-pub use mmap_shim::Frame;
+#[cfg(target_os = "none")]
+pub use init::{init, init_secondary, map_start_page};
+pub use mmap_shim::{Access, Frame};
+pub use mmio::{map_firmware, map_mmio};
+pub use page_fault::{FaultOutcome, FaultReason, fault_count, handle_page_fault};
 pub use stacks::{KERNEL_STACK_SIZE, alloc_kernel_stack, free_kernel_stack, is_intact};
+pub use stats::{MemoryStats, memory_stats};

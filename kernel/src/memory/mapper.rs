@@ -1,0 +1,161 @@
+//! Frames and page tables as the address-space map wants them, with TLB shootdown in between.
+
+use super::tables::{self, PageTables};
+use super::{PAGE_SIZE, frames};
+use crate::arch::page_table::{Entry, Memory, flush_page};
+use mmap_shim::{Counts, Frame, FrameUse, Leaf, NoMemory, Owner, PageMapper, Protection};
+
+/// The machine's page tables for what C maps.
+pub struct MachineMapper {
+    tables: PageTables,
+    /// The frame that all untouched pages show to readers.
+    zeros: Frame,
+    /// A frame of zeros that the fault handler made ready before it took the lock.
+    spare: Option<Frame>,
+    /// The fault handler is at work: interrupts are off.
+    is_in_fault: bool,
+}
+
+impl MachineMapper {
+    /// Makes one over these tables; `zeros` is a frame of zeros that nobody ever writes.
+    pub fn new(tables: PageTables, zeros: Frame) -> Self {
+        MachineMapper { tables, zeros, spare: None, is_in_fault: false }
+    }
+
+    /// Notes that the fault handler works now, and has this frame of zeros to give.
+    pub fn begin_fault(&mut self, spare: Option<Frame>) {
+        self.is_in_fault = true;
+        self.spare = spare;
+    }
+
+    /// Notes that it has finished; returns the frame if it was not used.
+    pub fn end_fault(&mut self) -> Option<Frame> {
+        self.is_in_fault = false;
+        self.spare.take()
+    }
+
+    /// Waits until no CPU uses old translations of a range.
+    fn flush(&self, start: usize, end: usize, has_tables: bool) {
+        if self.is_in_fault {
+            smp::shootdown_from_fault(start, end);
+        } else if has_tables {
+            smp::shootdown_tables(start, end);
+        } else {
+            smp::shootdown(start, end);
+        }
+    }
+
+    fn entry_for(leaf: Leaf) -> Entry {
+        Entry::page(leaf.frame, 1, leaf.protection, leaf.owner, Memory::Normal)
+    }
+
+    fn note(&self, counts: &mut Counts, entry: Entry) {
+        match entry.owner() {
+            Owner::Page => counts.owned += 1,
+            Owner::Object => counts.borrowed += usize::from(entry.frame() != self.zeros),
+        }
+    }
+}
+
+impl PageMapper for MachineMapper {
+    fn available_pages(&self) -> usize {
+        frames::available()
+    }
+
+    fn set_promised(&mut self, pages: usize) {
+        frames::set_promised(pages);
+    }
+
+    fn alloc_zeroed(&mut self, wanted_for: FrameUse) -> Option<Frame> {
+        self.spare.take().or_else(|| frames::alloc_page(wanted_for).inspect(|&frame| frames::zero(frame)))
+    }
+
+    fn alloc_copy(&mut self, frame: Frame, wanted_for: FrameUse) -> Option<Frame> {
+        self.spare.take().or_else(|| frames::alloc_page(wanted_for)).inspect(|&copy| frames::copy(copy, frame))
+    }
+
+    fn free(&mut self, frame: Frame) {
+        frames::free(frame);
+    }
+
+    fn zero_frame(&self) -> Frame {
+        self.zeros
+    }
+
+    fn lookup(&self, page: usize) -> Option<Leaf> {
+        let entry = tables::get(self.tables.leaf(page)?);
+        Some(Leaf { frame: entry.frame(), owner: entry.owner(), protection: entry.protection() })
+    }
+
+    fn map(&mut self, page: usize, leaf: Leaf) -> Result<(), NoMemory> {
+        self.tables.map(page, Self::entry_for(leaf))
+    }
+
+    fn replace(&mut self, page: usize, leaf: Leaf) {
+        let slot = self.tables.leaf(page).expect("the page is mapped");
+        // First away, then anew (the ARM architecture demands it, D8.16.1): no CPU ever holds
+        // translations to both frames.
+        tables::set(slot, tables::get(slot).hidden());
+        self.flush(page, page + PAGE_SIZE, false);
+        tables::set(slot, Self::entry_for(leaf));
+    }
+
+    fn refresh(&mut self, page: usize) {
+        flush_page(page);
+    }
+
+    fn unmap(&mut self, start: usize, end: usize, release_tables: bool) -> Counts {
+        let hidden = self.tables.hide(start..end, release_tables);
+        let mut counts = Counts::default();
+        if !hidden.is_used {
+            return counts;
+        }
+        if hidden.was_present {
+            self.flush(start, end, hidden.has_tables);
+        }
+        self.tables.collect(start..end, |entry| {
+            self.note(&mut counts, entry);
+            if entry.owner() == Owner::Page {
+                frames::free(entry.frame());
+            }
+        });
+        counts
+    }
+
+    fn protect(&mut self, start: usize, end: usize, protection: Protection, copy_on_write: bool) {
+        let mut takes_away = false;
+        self.tables.for_each_leaf(start..end, |_, slot| {
+            let old = tables::get(slot);
+            let keeps_frame = copy_on_write && old.owner() == Owner::Object;
+            let new = old.with_protection(if keeps_frame { protection.without_writing() } else { protection });
+            takes_away |= !new.protection().contains(old.protection());
+            tables::set(slot, new);
+        });
+        if takes_away {
+            self.flush(start, end, false);
+        }
+    }
+
+    fn relocate(&mut self, from: usize, to: usize, len: usize) -> Result<(), NoMemory> {
+        let mut made = Ok(());
+        self.tables.for_each_leaf(from..from + len, |page, slot| {
+            if made.is_ok() {
+                made = self.tables.map(page - from + to, tables::get(slot));
+            }
+        });
+        // Nobody knows the new address yet, so both being there for a moment harms nobody.
+        let (gone, end) = if made.is_ok() { (from, from + len) } else { (to, to + len) };
+        let hidden = self.tables.hide(gone..end, true);
+        if hidden.was_present {
+            self.flush(gone, end, hidden.has_tables);
+        }
+        self.tables.collect(gone..end, |_| {});
+        made
+    }
+
+    fn count(&self, start: usize, end: usize) -> Counts {
+        let mut counts = Counts::default();
+        self.tables.for_each_leaf(start..end, |_, slot| self.note(&mut counts, tables::get(slot)));
+        counts
+    }
+}

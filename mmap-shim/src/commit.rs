@@ -1,0 +1,164 @@
+//! How much memory the areas have been promised, and who is refused.
+//!
+//! A page fault cannot return `ENOMEM`; a call can. So a page that may be written is counted when
+//! its area is made or made writable (mmap, mprotect, mremap), and these calls fail when the
+//! frames would not be there. What is counted is the *outstanding promise*: pages that are
+//! writable, have no frame of their own yet, and are not `MAP_NORESERVE`.
+//!
+//! - A request must fit into the free frames in full, or it fails: `bytearray(1 << 40)`.
+//! - Once granted, a large request stays counted in full. Small ones (allocator slices, of which
+//!   most pages are never touched) count a quarter: 1000 threads take 16 slices of 64 KiB each
+//!   and touch a page or two of most.
+//! - Large requests leave a margin that small ones may use, so that a program which has run out
+//!   while building something big can still handle its `MemoryError`.
+//! - After the first refusal of a small request the next few are granted from the reserve, once,
+//!   until memory comes back: a traceback has to be allocated somewhere.
+
+use crate::MapError;
+
+/// How an area's outstanding promise counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// Not at all: not writable, not private, or `MAP_NORESERVE`.
+    None,
+    /// At [`Policy::light_divisor`].
+    Light,
+    /// In full.
+    Full,
+}
+
+/// The numbers of the policy, in pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Requests of at least this many are large.
+    pub large: usize,
+    /// What large requests leave to small ones.
+    pub margin: usize,
+    /// This many pages of small requests count as one.
+    pub light_divisor: usize,
+    /// What small requests get from the reserve after the first refusal.
+    pub grace: usize,
+}
+
+impl Default for Policy {
+    /// Large from 1 MiB on, a margin of 4 MiB, a quarter, a grace of 2 MiB.
+    fn default() -> Self {
+        Policy { large: 256, margin: 1024, light_divisor: 4, grace: 512 }
+    }
+}
+
+/// The sums.
+#[derive(Debug)]
+pub struct Commit {
+    policy: Policy,
+    full: usize,
+    light: usize,
+    /// What is left of the grace; `None` while nothing has been refused.
+    grace: Option<usize>,
+}
+
+impl Commit {
+    /// Makes one with nothing promised.
+    pub fn new(policy: Policy) -> Self {
+        Commit { policy, full: 0, light: 0, grace: None }
+    }
+
+    /// Returns how many frames the promises are worth.
+    pub fn promised(&self) -> usize {
+        self.full + self.light / self.policy.light_divisor
+    }
+
+    /// Returns how many pages are promised, none discounted (`Committed_AS`).
+    pub fn outstanding(&self) -> usize {
+        self.full + self.light
+    }
+
+    /// Decides on a request of `pages` while `available` frames lie above the reserve; tells how it
+    /// is to be charged.
+    pub fn admit(&mut self, pages: usize, available: usize) -> Result<Charge, MapError> {
+        let room = available.saturating_sub(self.promised());
+        if pages >= self.policy.large {
+            return match pages.checked_add(self.policy.margin) {
+                Some(needed) if needed <= room => Ok(Charge::Full),
+                _ => Err(MapError::NoMemory),
+            };
+        }
+        if pages <= room {
+            self.grace = None;
+            return Ok(Charge::Light);
+        }
+        match &mut self.grace {
+            None => {
+                self.grace = Some(self.policy.grace);
+                Err(MapError::NoMemory)
+            }
+            Some(left) => {
+                *left = left.checked_sub(pages).ok_or(MapError::NoMemory)?;
+                Ok(Charge::Light)
+            }
+        }
+    }
+
+    /// Counts pages that were promised, or that lost their frame.
+    pub fn add(&mut self, charge: Charge, pages: usize) {
+        match charge {
+            Charge::None => {}
+            Charge::Light => self.light += pages,
+            Charge::Full => self.full += pages,
+        }
+    }
+
+    /// Counts pages that got their frame, or whose promise ended.
+    pub fn sub(&mut self, charge: Charge, pages: usize) {
+        let sum = match charge {
+            Charge::None => return,
+            Charge::Light => &mut self.light,
+            Charge::Full => &mut self.full,
+        };
+        *sum = sum.checked_sub(pages).expect("no more is fulfilled than was promised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit() -> Commit {
+        Commit::new(Policy { large: 100, margin: 10, light_divisor: 4, grace: 20 })
+    }
+
+    #[test]
+    fn a_large_request_counts_in_full_and_leaves_the_margin() {
+        let mut commit = commit();
+        assert_eq!(commit.admit(100, 109), Err(MapError::NoMemory));
+        assert_eq!(commit.admit(100, 110), Ok(Charge::Full));
+        commit.add(Charge::Full, 100);
+        assert_eq!(commit.admit(100, 209), Err(MapError::NoMemory));
+        assert_eq!(commit.admit(usize::MAX, usize::MAX), Err(MapError::NoMemory));
+        assert_eq!(commit.admit(99, 199), Ok(Charge::Light));
+    }
+
+    #[test]
+    fn small_requests_must_fit_but_then_count_a_quarter() {
+        let mut commit = commit();
+        for granted in 0..20 {
+            assert_eq!(commit.admit(40, 40 + granted * 10), Ok(Charge::Light));
+            assert_eq!(commit.promised(), granted * 10);
+            commit.add(Charge::Light, 40);
+        }
+        assert_eq!(commit.outstanding(), 800);
+    }
+
+    #[test]
+    fn a_refusal_is_followed_by_one_grace() {
+        let mut commit = commit();
+        assert_eq!(commit.admit(1, 0), Err(MapError::NoMemory));
+        assert_eq!(commit.admit(15, 0), Ok(Charge::Light));
+        assert_eq!(commit.admit(6, 0), Err(MapError::NoMemory));
+        assert_eq!(commit.admit(5, 0), Ok(Charge::Light));
+        assert_eq!(commit.admit(1, 0), Err(MapError::NoMemory));
+        assert_eq!(commit.admit(1, 1), Ok(Charge::Light), "memory has come back");
+        assert_eq!(commit.admit(1, 0), Err(MapError::NoMemory));
+        assert_eq!(commit.admit(20, 0), Ok(Charge::Light), "so there is a new grace");
+    }
+}
