@@ -9,6 +9,8 @@ Two archives come of one compilation:
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -22,8 +24,8 @@ from harness.toolchain import Target
 
 RECIPE = REPOSITORY / "cpython" / "musl"
 EXCLUDED = RECIPE / "excluded.txt"
-# Programs for Linux that link the sysroot get the stacks that the image's threads have.
-STACK_BYTES = 8 << 20
+# The pure-C helpers of src/thread that may be in the image.
+HELPERS = RECIPE / "thread-helpers.txt"
 
 
 def excluded() -> dict[str, tuple[str, str]]:
@@ -107,19 +109,27 @@ def _compile_c(target: Target, sources: list[Path], sysroot: Path, output: Path,
     return results
 
 
-def build_musl(target: Target, progress: Progress) -> Path:
-    """Returns the folder with `sysroot/` and `image/libc.a` for `target`."""
-    source = fetch.sources()["musl"]
-    inputs = Inputs(
+def sysroot_key(target: Target) -> str:
+    """Returns a hash of what decides the sysroot: other builds depend on it, not on what the image leaves out."""
+    return _sysroot_inputs(target, [RECIPE / "include", RECIPE / "linux", RECIPE / "overlay"]).digest()
+
+
+def _sysroot_inputs(target: Target, files: list[Path]) -> Inputs:
+    return Inputs(
         texts={
-            "source": source.archives[0].sha256,
+            "source": fetch.sources()["musl"].archives[0].sha256,
             "compiler": toolchain.version(toolchain.CLANG),
             "flags": " ".join(toolchain.c_flags(target)),
             "target": target.triple,
-            "stack": str(STACK_BYTES),
         },
-        files=[RECIPE, Path(__file__), Path(toolchain.__file__)],
+        files=files,
     )
+
+
+def build_musl(target: Target, progress: Progress) -> Path:
+    """Returns the folder with `sysroot/` and `image/libc.a` for `target`."""
+    source = fetch.sources()["musl"]
+    inputs = _sysroot_inputs(target, [RECIPE, Path(__file__), Path(toolchain.__file__)])
 
     def recipe(work: Path, output: Path) -> None:
         log = f"musl-{target.name}"
@@ -142,11 +152,32 @@ def build_musl(target: Target, progress: Progress) -> Path:
         if sorted(path.name for path in objects.values()) != members:
             raise StepFailed("the objects below obj/ are not the members of musl's libc.a")
         kept = [path for name, path in objects.items() if not is_excluded(name)]
+        sources: dict[str, list[str]] = {}
+        for name, path in objects.items():
+            if not is_excluded(name):
+                sources.setdefault(path.name, []).append(name)
         replacements = sorted((RECIPE / "replacements").glob("*.c"))
         replacements += sorted((RECIPE / "replacements" / target.name).glob("*.c"))
         image = output / "image"
         image.mkdir()
         compiled = _compile_c(target, replacements, sysroot, extra, log)
         run([toolchain.AR, "rcsD", image / "libc.a", *sorted(kept), *compiled], log)
+        for path in compiled:
+            sources.setdefault(path.name, []).append(f"replacements/{path.stem}")
+        # Which sources a member of the archive may be: a link map has members only.
+        (image / "members.json").write_text(json.dumps(sources, indent=1, sort_keys=True))
 
     return build(f"musl-{target.name}", inputs, progress, f"compile musl {source.version}", recipe)
+
+
+def thread_objects_in(link_map: Path, built: Path) -> list[str]:
+    """Returns the sources of musl's src/thread that an image holds and that are not on the list of helpers.
+
+    `link_map` is what the linker wrote of the image, `built` the folder of `build_musl`.
+    """
+    sources: dict[str, list[str]] = json.loads((built / "image" / "members.json").read_text())
+    helpers = {line.split("#")[0].strip() for line in HELPERS.read_text().splitlines()}
+    found = set()
+    for member in re.findall(r"libc\.a\(([^)]+)\)", link_map.read_text()):
+        found.update(name for name in sources[member] if name.startswith("src/thread/") and name not in helpers)
+    return sorted(found)

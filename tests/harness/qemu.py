@@ -1,0 +1,136 @@
+"""The one place that knows QEMU's command line: `make run`, the tests and the benchmarks all ask here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import images
+from harness import iso as discs
+from harness.progress import StepFailed
+from harness.settings import Settings, memory_mib
+from harness.toolchain import host_architecture
+
+BINARIES = {"x86_64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
+#: The port that ends QEMU with a code of the guest's choice (`panic=exit`).
+DEBUG_EXIT = "isa-debug-exit,iobase=0xf4,iosize=0x04"
+#: Where Debian's and Ubuntu's ovmf packages put the UEFI firmware.
+OVMF = (Path("/usr/share/ovmf/OVMF.fd"), Path("/usr/share/OVMF/OVMF.fd"), Path("/usr/share/OVMF/OVMF_CODE.fd"))
+
+
+def accelerator(settings: Settings) -> str:
+    """Returns the accelerator to use: `auto` becomes kvm only where kvm really works."""
+    if settings.accel != "auto":
+        return settings.accel
+    return "kvm" if kvm_works(settings.arch) else "tcg"
+
+
+def kvm_works(arch: str, cpuinfo: Path = Path("/proc/cpuinfo"), device: Path = Path("/dev/kvm")) -> bool:
+    """Tells whether KVM runs guests on this machine's own hardware.
+
+    The device alone says little: some virtual machines have one that interprets a guest's
+    privileged code, slowly and not completely. Those lack the CPU's flag.
+    """
+    if arch != host_architecture() or not os.access(device, os.R_OK | os.W_OK):
+        return False
+    return arch != "x86_64" or re.search(r"^flags\b.*\b(vmx|svm)\b", cpuinfo.read_text(), re.MULTILINE) is not None
+
+
+def quote(word: str) -> str:
+    """Returns one argument for the kernel's command line, which splits words as a POSIX shell does."""
+    if word and re.fullmatch(r"[\w@%+=:,./-]+", word, re.ASCII):
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def kernel_command_line(append: Sequence[str], python_argv: Sequence[str]) -> str:
+    """Returns the kernel's command line: words of ours, then what Python gets (nothing: the console's prompt)."""
+    words = [key + "=" + quote(value) if value else key for key, _, value in (word.partition("=") for word in append)]
+    if python_argv:
+        words += ["--", *(quote(word) for word in python_argv)]
+    return " ".join(words)
+
+
+def command(
+    settings: Settings,
+    *,
+    cpus: int | None = None,
+    memory: str | None = None,
+    append: Sequence[str] = (),
+    python_argv: Sequence[str] = (),
+    tests: bool = True,
+    interactive: bool = False,
+    restarts: bool = False,
+    iso: bool = False,
+    firmware: str = "bios",
+    qemu: Sequence[str] = (),
+    accel: str | None = None,
+) -> list[str]:
+    """Returns the command that starts a machine of an image that `images.build_images` built.
+
+    `tests` takes the image with CPython's C test modules; `interactive` puts QEMU's monitor on the
+    terminal beside the console (Ctrl-A C, Ctrl-A X); without `restarts` a reboot ends QEMU; `iso`
+    boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `qemu` is another
+    QEMU's command, with arguments of its own.
+    """
+    number = settings.cpus if cpus is None else cpus
+    mib = settings.memory_mib if memory is None else memory_mib(memory)
+    kind = accel or accelerator(settings)
+    found = images.images(settings)
+    line = kernel_command_line(append, python_argv)
+    words = [*(qemu or [BINARIES[settings.arch]])]
+    words += ["-nodefaults", "-no-user-config", "-machine", "q35", "-display", "none"]
+    words += ["-accel", "tcg,thread=multi" if kind == "tcg" else kind]
+    words += ["-cpu", "max", "-smp", str(number), "-m", f"{mib}M"]
+    if interactive:
+        words += ["-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console,mode=readline"]
+    else:
+        words += ["-chardev", "stdio,id=console,signal=off", "-monitor", "none"]
+    words += ["-serial", "chardev:console"]
+    words += ["-device", "virtio-rng-pci", "-device", DEBUG_EXIT]
+    if not restarts:
+        words.append("-no-reboot")
+    if iso:
+        words += ["-cdrom", str(_disc(settings, found, tests, line))]
+        if firmware == "uefi":
+            words += ["-bios", str(uefi_firmware())]
+    else:
+        words += ["-kernel", str(found.kernel(tests)), "-initrd", str(found.initrd(mib, tests and mib >= 512))]
+        words += ["-append", line]
+    return words
+
+
+def uefi_firmware() -> Path:
+    """Returns the UEFI firmware for x86_64 machines."""
+    for path in OVMF:
+        if path.is_file():
+            return path
+    raise StepFailed("no UEFI firmware: install the package ovmf")
+
+
+def _disc(settings: Settings, found: images.Images, tests: bool, line: str) -> Path:
+    """Returns a disc whose boot loader passes `line` on; made anew when something in it changed."""
+    kernel, initrd = found.kernel(tests), found.folder / "initrd.img"
+    stamp = f"{line}\n{kernel.stat().st_mtime_ns}\n{initrd.stat().st_mtime_ns}"
+    output = found.folder / "discs" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:12]}.iso"
+    if not output.is_file():
+        shutil.rmtree(output.parent, ignore_errors=True)
+        discs.write(kernel, initrd, line, output)
+    return output
+
+
+def user_options() -> list[str]:
+    """Returns what the kernel should know of the terminal that `make run` runs on."""
+    size = shutil.get_terminal_size()
+    term = os.environ.get("TERM", "")
+    return [
+        "panic=halt",
+        f"console.size={size.columns}x{size.lines}",
+        *([f"env.TERM={term}"] if re.fullmatch(r"[\w.+-]+", term, re.ASCII) else []),
+        *([f"env.COLORTERM={value}"] if re.fullmatch(r"[\w.-]+", value := os.environ.get("COLORTERM", "")) else []),
+        *(["env.NO_COLOR=1"] if os.environ.get("NO_COLOR") else []),
+    ]
