@@ -163,9 +163,13 @@ pub(crate) fn block(current: Current, deadline_ns: Option<u64>) -> bool {
     has_expired
 }
 
-/// Continues a parked thread.
+/// Continues a parked thread whose `unpark` told this caller to.
 pub(crate) fn make_runnable(thread: &Thread) {
-    if let HostThread::Real(host) = &thread.host {
-        host.unpark();
+    match &thread.host {
+        HostThread::Real(host) => host.unpark(),
+        HostThread::Simulated => {
+            // SAFETY: the thread was `PARKED`, and that state's reference is now this caller's.
+            crate::machine::wake(unsafe { Arc::from_raw(thread.as_arc_ptr()) });
+        }
     }
 }

@@ -4,7 +4,7 @@ use core::cell::{Cell, RefCell};
 
 use alloc::sync::Arc;
 
-use crate::{CpuId, Ipi};
+use crate::{CpuId, Ipi, ThreadRef};
 
 /// What a test that simulates CPUs supplies; without one there is one CPU and the host's clock.
 pub(crate) trait Simulated: Send + Sync {
@@ -18,8 +18,8 @@ pub(crate) trait Simulated: Send + Sync {
     fn send_ipi(&self, target: CpuId, ipi: Ipi);
     /// Sees this CPU flush.
     fn flush_tlb(&self, start: usize, end: usize);
-    /// Halts until an IPI or timer interrupt.
-    fn halt(&self);
+    /// Puts a thread that was parked, and that a test moves, on a run queue.
+    fn wake(&self, thread: ThreadRef);
 }
 
 #[cfg(not(loom))]
@@ -91,8 +91,11 @@ pub(crate) fn set_timer(deadline_ns: u64) {
     with(|machine| machine.set_timer(deadline_ns), || ());
 }
 
-pub(crate) fn halt() {
-    with(|machine| machine.halt(), || ());
+pub(crate) fn wake(thread: ThreadRef) {
+    with(
+        |machine| machine.wake(thread),
+        || unreachable!("only a test has such threads"),
+    );
 }
 
 pub(crate) fn relax() {

@@ -78,9 +78,7 @@ pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
         thread
     });
     let _irq = IrqGuard::new();
-    let this = machine::this_cpu();
-    thread.cpu.store(this.0, Ordering::Relaxed);
-    scheduler().wake(this, thread.clone());
+    scheduler().start(machine::this_cpu(), thread.clone());
     thread
 }
 

@@ -26,11 +26,11 @@ use super::{
     timer_queue::TimerQueue,
 };
 use crate::{
-    CpuId, CpuMask, CpuStats, Ipi, SpinLock, Thread, ThreadRef,
+    CpuId, CpuMask, CpuStats, SpinLock, Thread, ThreadRef,
     links::InQueue,
     machine,
     policy::EARLY_NS,
-    prim::{AtomicU32, AtomicU64, Ordering, fence},
+    prim::{AtomicU32, AtomicU64, Ordering},
     stats::Counter,
 };
 
@@ -66,27 +66,27 @@ pub(crate) enum Next {
 
 /// The stay of the current thread on its CPU.
 #[derive(Debug)]
-struct Turn {
-    is_idle: bool,
+pub(super) struct Turn {
+    pub(super) is_idle: bool,
     /// Its real-time priority.
-    priority: u8,
-    start_ns: u64,
+    pub(super) priority: u8,
+    pub(super) start_ns: u64,
     /// When its turn is over if somebody else waits for one.
-    end_ns: u64,
+    pub(super) end_ns: u64,
     /// When the timer is to interrupt it, `u64::MAX` for never.
-    due_ns: u64,
+    pub(super) due_ns: u64,
 }
 
-struct Local {
-    queue: RunQueue,
-    turn: Turn,
+pub(super) struct Local {
+    pub(super) queue: RunQueue,
+    pub(super) turn: Turn,
     /// The CPU halts, or is about to: it looks at the queue again only after an interrupt.
-    is_halted: bool,
+    pub(super) is_halted: bool,
 }
 
 impl Local {
     /// Returns when the current thread has to make way for those who wait.
-    fn due_ns(&self) -> u64 {
+    pub(super) fn due_ns(&self) -> u64 {
         if self.turn.is_idle {
             return u64::MAX;
         }
@@ -119,33 +119,33 @@ impl Local {
     }
 }
 
-struct Cpu {
-    local: SpinLock<Local>,
+pub(super) struct Cpu {
+    pub(super) local: SpinLock<Local>,
     /// Threads that wait in the queue; written under its lock, read without.
-    queued: AtomicU32,
-    timers: SpinLock<TimerQueue>,
+    pub(super) queued: AtomicU32,
+    pub(super) timers: SpinLock<TimerQueue>,
     /// When the current thread is due, as this CPU has last accepted it.
-    turn_timer_ns: PlainU64,
+    pub(super) turn_timer_ns: PlainU64,
     /// The earliest of `timers`, or an earlier one that has been cancelled.
-    first_deadline_ns: PlainU64,
+    pub(super) first_deadline_ns: PlainU64,
     /// What the machine's timer is set to.
-    timer_ns: PlainU64,
-    needs_resched: PlainBool,
+    pub(super) timer_ns: PlainU64,
+    pub(super) needs_resched: PlainBool,
     /// Runs another thread than its idle thread.
-    is_busy: PlainBool,
+    pub(super) is_busy: PlainBool,
     /// Until when idle time has been accounted.
-    idle_since_ns: PlainU64,
-    counts: Counts,
+    pub(super) idle_since_ns: PlainU64,
+    pub(super) counts: Counts,
 }
 
-struct Counts {
-    context_switches: Counter,
-    preemptions: Counter,
-    steals: Counter,
-    pushes: Counter,
-    ipis_sent: Counter,
-    timer_interrupts: Counter,
-    idle_ns: Counter,
+pub(super) struct Counts {
+    pub(super) context_switches: Counter,
+    pub(super) preemptions: Counter,
+    pub(super) steals: Counter,
+    pub(super) pushes: Counter,
+    pub(super) ipis_sent: Counter,
+    pub(super) timer_interrupts: Counter,
+    pub(super) idle_ns: Counter,
 }
 
 macro_rules! cpu {
@@ -188,7 +188,7 @@ pub(crate) struct Scheduler {
     online: CachePadded<PlainU64>,
     /// CPUs without anything to do. A waker that gives one a thread clears its bit, so that
     /// the next waker chooses another.
-    idle: CachePadded<AtomicU64>,
+    pub(super) idle: CachePadded<AtomicU64>,
     /// Threads that have ended and left their stacks.
     dead: SpinLock<LinkedList<InQueue>>,
     has_dead: PlainBool,
@@ -217,7 +217,7 @@ impl Scheduler {
         }
     }
 
-    fn cpu(&self, cpu: CpuId) -> &Cpu {
+    pub(super) fn cpu(&self, cpu: CpuId) -> &Cpu {
         &self.cpus[cpu.index()]
     }
 
@@ -234,135 +234,7 @@ impl Scheduler {
         CpuMask::from_bits(self.online.load(Ordering::Relaxed))
     }
 
-    // --- Waking ---
-
-    /// Puts a thread that was woken, or is new, on a run queue and sees to it that a CPU looks.
-    pub(crate) fn wake(&self, this: CpuId, thread: ThreadRef) {
-        let scheduling = thread.scheduling();
-        let has_credit = thread.slice_left_ns.load(Ordering::Relaxed) > 0;
-        let place = if has_credit && scheduling.wakes_early() {
-            Place::Early
-        } else {
-            self.refill(&thread);
-            Place::Back
-        };
-        self.place(this, thread, place);
-    }
-
-    /// Puts a thread on the run queue of the CPU that suits it.
-    fn place(&self, this: CpuId, thread: ThreadRef, place: Place) {
-        let allowed = self.allowed(&thread);
-        let (target, is_idle) = self.choose(this, &thread, allowed);
-        self.put(this, target, thread, place);
-        if !is_idle {
-            self.call_idle(this, allowed);
-        }
-    }
-
-    /// Returns the online CPUs that `thread` may use, all if it may use none of them.
-    fn allowed(&self, thread: &Thread) -> CpuMask {
-        let allowed = thread.affinity().and(self.online());
-        if allowed.is_empty() {
-            self.online()
-        } else {
-            allowed
-        }
-    }
-
-    /// Chooses a CPU and says whether it is an idle one, which is then claimed for this thread;
-    /// else it is the less busy of the one it last ran on and this one.
-    fn choose(&self, this: CpuId, thread: &Thread, allowed: CpuMask) -> (CpuId, bool) {
-        let last = thread.last_cpu();
-        loop {
-            let idle = CpuMask::from_bits(self.idle.load(Ordering::Relaxed)).and(allowed);
-            // This CPU needs no IPI; the last one has a warm cache.
-            let found = [this, last]
-                .into_iter()
-                .find(|&cpu| idle.contains(cpu))
-                .or_else(|| idle.lowest());
-            let Some(cpu) = found else { break };
-            if self.claim_idle(cpu) {
-                return (cpu, true);
-            }
-        }
-        let mut best = if allowed.contains(last) {
-            last
-        } else {
-            allowed
-                .lowest()
-                .expect("a CPU is online, the one that runs this")
-        };
-        if allowed.contains(this) && self.load(this) < self.load(best) {
-            best = this;
-        }
-        (best, false)
-    }
-
-    /// Takes an idle CPU for one piece of work; false if another waker was first.
-    fn claim_idle(&self, cpu: CpuId) -> bool {
-        let bit = CpuMask::only(cpu).bits();
-        self.idle.fetch_and(!bit, Ordering::SeqCst) & bit != 0
-    }
-
-    /// Returns how many threads are on a CPU, waiting or running.
-    fn load(&self, cpu: CpuId) -> u32 {
-        let cpu = self.cpu(cpu);
-        cpu.queued.load(Ordering::Relaxed) + u32::from(cpu.is_busy.load(Ordering::Relaxed))
-    }
-
-    /// Adds a thread to the queue of `target`, and interrupts that CPU if it must know now.
-    fn put(&self, this: CpuId, target: CpuId, thread: ThreadRef, place: Place) {
-        let cpu = self.cpu(target);
-        let mut local = cpu.local.lock();
-        local.queue.push(thread, place);
-        // Relaxed is enough: who must not miss it either takes the lock or passes the fence in `call_idle`.
-        cpu.queued
-            .store(local.queue.len() as u32, Ordering::Relaxed);
-        let due_ns = local.due_ns();
-        let is_due_earlier = due_ns < local.turn.due_ns;
-        if is_due_earlier {
-            local.turn.due_ns = due_ns;
-        }
-        // Under the lock: the CPU has either seen the thread before it decided to halt,
-        // or has told us so.
-        let was_halted = core::mem::replace(&mut local.is_halted, false);
-        drop(local);
-        if target == this {
-            if is_due_earlier {
-                self.accept_due(this, due_ns);
-            }
-        } else if was_halted || is_due_earlier {
-            self.send_ipi(this, target, Ipi::Reschedule);
-        }
-    }
-
-    /// A thread waits on a CPU that is not idle: if another CPU is, has it come and steal.
-    /// `choose` saw none a moment ago, but one that has gone idle since may have looked at the queue
-    /// before the thread was in it.
-    fn call_idle(&self, this: CpuId, allowed: CpuMask) {
-        // Pairs with the fence in `announce_idle`: either we see its bit, or it sees our `queued`.
-        fence(Ordering::SeqCst);
-        let idle = CpuMask::from_bits(self.idle.load(Ordering::Relaxed))
-            .and(allowed)
-            .without(this);
-        let Some(cpu) = idle.lowest() else { return };
-        // If it has not decided to halt yet, it finds its bit gone when it does, and looks again.
-        if self.claim_idle(cpu) && self.end_halt(cpu) {
-            self.send_ipi(this, cpu, Ipi::Reschedule);
-        }
-    }
-
-    /// Says whether `cpu` halts, and notes that it does not any more.
-    fn end_halt(&self, cpu: CpuId) -> bool {
-        core::mem::replace(&mut self.cpu(cpu).local.lock().is_halted, false)
-    }
-
-    pub(crate) fn send_ipi(&self, this: CpuId, target: CpuId, ipi: Ipi) {
-        self.cpu(this).counts.ipis_sent.add(1);
-        machine::send_ipi(target, ipi);
-    }
-
-    fn refill(&self, thread: &Thread) {
+    pub(super) fn refill(&self, thread: &Thread) {
         thread
             .slice_left_ns
             .store(thread.scheduling().slice_ns(), Ordering::Relaxed);
@@ -373,8 +245,6 @@ impl Scheduler {
 const SLACK_NS: u64 = 50_000;
 
 impl Scheduler {
-    // --- Switching ---
-
     /// Chooses what runs after `prev`, the current thread, and begins its turn. Unless that is
     /// `Stay`, the caller switches to it and calls [`Scheduler::finish`] there.
     pub(crate) fn pick(&self, this: CpuId, prev: &Thread, why: Leaving) -> Next {
@@ -565,9 +435,12 @@ impl Scheduler {
         }
         let load_here = self.load(this) + 1;
         let others = self.allowed(prev).without(this);
-        let Some(other) = others.iter().min_by_key(|&cpu| self.load(cpu)) else {
-            return this;
-        };
+        // Among equals the next one round, so that the odd thread visits them all.
+        let distance = |cpu: CpuId| (cpu.0 + CPU_SLOTS as u32 - this.0) % CPU_SLOTS as u32;
+        let other = others
+            .iter()
+            .min_by_key(|&cpu| (self.load(cpu), distance(cpu)));
+        let Some(other) = other else { return this };
         let load_there = self.load(other);
         if load_there + 1 < load_here || load_there > 0 && load_there + 1 == load_here {
             self.claim_idle_of(other);
@@ -579,7 +452,7 @@ impl Scheduler {
     }
 
     /// Takes `cpu` out of the idle set if it is in it.
-    fn claim_idle_of(&self, cpu: CpuId) {
+    pub(super) fn claim_idle_of(&self, cpu: CpuId) {
         if CpuMask::from_bits(self.idle.load(Ordering::Relaxed)).contains(cpu) {
             self.claim_idle(cpu);
         }
@@ -608,137 +481,6 @@ impl Scheduler {
     #[inline]
     pub(crate) fn has_queued(&self, this: CpuId) -> bool {
         self.cpu(this).queued.load(Ordering::Relaxed) > 0
-    }
-
-    // --- Idling ---
-
-    /// Tells wakers that this CPU has nothing to do. Before it halts it looks for work
-    /// once more, by [`Scheduler::pick`], then asks [`Scheduler::begin_halt`].
-    pub(crate) fn announce_idle(&self, this: CpuId) {
-        self.idle
-            .fetch_or(CpuMask::only(this).bits(), Ordering::SeqCst);
-        // Pairs with the fence in `call_idle`.
-        fence(Ordering::SeqCst);
-    }
-
-    /// Says whether a waker has claimed this CPU since `announce_idle`.
-    pub(crate) fn is_claimed(&self, this: CpuId) -> bool {
-        !CpuMask::from_bits(self.idle.load(Ordering::Relaxed)).contains(this)
-    }
-
-    /// Says whether this CPU may halt; from now on wakers send it an IPI, which an atomic
-    /// enable-and-halt does not miss.
-    pub(crate) fn begin_halt(&self, this: CpuId) -> bool {
-        let mut local = self.cpu(this).local.lock();
-        local.is_halted = local.queue.len() == 0 && !self.is_claimed(this);
-        local.is_halted
-    }
-
-    /// Ends what `begin_halt` began.
-    pub(crate) fn after_halt(&self, this: CpuId) {
-        self.end_halt(this);
-    }
-
-    // --- Time ---
-
-    /// Handles the timer interrupt of this CPU.
-    pub(crate) fn on_timer(&self, this: CpuId) {
-        let cpu = self.cpu(this);
-        cpu.counts.timer_interrupts.add(1);
-        cpu.timer_ns.store(u64::MAX, Ordering::Relaxed);
-        let now_ns = machine::now_ns();
-        loop {
-            let mut timers = cpu.timers.lock();
-            let Some(thread) = timers.pop_expired(now_ns) else {
-                cpu.first_deadline_ns
-                    .store(timers.first_ns(), Ordering::Relaxed);
-                break;
-            };
-            drop(timers);
-            thread.unpark();
-        }
-        self.look_at_turn(this);
-        self.program_timer(this);
-    }
-
-    /// Has the current thread make way if it is due, now or by timer.
-    pub(crate) fn look_at_turn(&self, this: CpuId) {
-        let mut local = self.cpu(this).local.lock();
-        local.turn.due_ns = local.due_ns();
-        let due_ns = local.turn.due_ns;
-        drop(local);
-        if due_ns <= machine::now_ns() {
-            self.cpu(this)
-                .turn_timer_ns
-                .store(u64::MAX, Ordering::Relaxed);
-            self.cpu(this).needs_resched.store(true, Ordering::Relaxed);
-        } else {
-            self.accept_due(this, due_ns);
-        }
-    }
-
-    /// Has the current thread of `cpu`, another one, look at its affinity.
-    pub(crate) fn request_resched(&self, this: CpuId, cpu: CpuId) {
-        self.cpu(cpu).needs_resched.store(true, Ordering::SeqCst);
-        self.send_ipi(this, cpu, Ipi::Reschedule);
-    }
-
-    /// Notes when the current thread is due. If that has passed, the timer interrupts at once
-    /// and its handler sees to it.
-    fn accept_due(&self, this: CpuId, due_ns: u64) {
-        self.cpu(this)
-            .turn_timer_ns
-            .store(due_ns, Ordering::Relaxed);
-        self.program_timer(this);
-    }
-
-    fn next_timer_ns(&self, this: CpuId) -> u64 {
-        let cpu = self.cpu(this);
-        let turn_ns = cpu.turn_timer_ns.load(Ordering::Relaxed);
-        turn_ns.min(cpu.first_deadline_ns.load(Ordering::Relaxed))
-    }
-
-    /// Sets the machine's timer if it would come too late. One that comes too early is left
-    /// alone: the next one will often be earlier again, and setting it costs more than it saves.
-    fn program_timer(&self, this: CpuId) {
-        let (cpu, next_ns) = (self.cpu(this), self.next_timer_ns(this));
-        if next_ns < cpu.timer_ns.load(Ordering::Relaxed) {
-            cpu.timer_ns.store(next_ns, Ordering::Relaxed);
-            machine::set_timer(next_ns);
-        }
-    }
-
-    /// Sets the machine's timer to what is really needed, before the CPU halts.
-    pub(crate) fn program_timer_exactly(&self, this: CpuId) {
-        let (cpu, next_ns) = (self.cpu(this), self.next_timer_ns(this));
-        if next_ns != cpu.timer_ns.load(Ordering::Relaxed) {
-            cpu.timer_ns.store(next_ns, Ordering::Relaxed);
-            machine::set_timer(next_ns);
-        }
-    }
-
-    /// Has `thread`, the current one, unparked at `deadline_ns`.
-    pub(crate) fn set_deadline(&self, this: CpuId, thread: ThreadRef, deadline_ns: u64) {
-        let cpu = self.cpu(this);
-        thread.timer.set(deadline_ns, this);
-        let mut timers = cpu.timers.lock();
-        timers.insert(thread);
-        cpu.first_deadline_ns
-            .store(timers.first_ns(), Ordering::Relaxed);
-        drop(timers);
-        self.program_timer(this);
-    }
-
-    /// Ends what `set_deadline` began, on any CPU; says whether the deadline has passed.
-    pub(crate) fn clear_deadline(&self, thread: &Thread) -> bool {
-        let cpu = self.cpu(thread.timer.cpu());
-        let mut timers = cpu.timers.lock();
-        let removed = timers.remove(thread);
-        // Only the CPU itself sets its timer; a needless interrupt is all that can come of it.
-        cpu.first_deadline_ns
-            .store(timers.first_ns(), Ordering::Relaxed);
-        drop(timers);
-        removed.is_none()
     }
 
     pub(crate) fn stats(&self, cpu: CpuId) -> CpuStats {

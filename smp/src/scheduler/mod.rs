@@ -1,6 +1,6 @@
 //! Who runs where and when.
 //!
-//! `decide` decides, `context` switches stacks as it says, `entry` is what the rest of the system
+//! `decide`, `wake` and `time` decide, `context` switches stacks as it says, `entry` is what the rest of the system
 //! calls. On a host, the host decides and `crate::fake` is the context.
 
 #[cfg(target_os = "none")]
@@ -12,7 +12,9 @@ mod models;
 mod run_queue;
 #[cfg(all(test, not(loom)))]
 mod simulation;
+mod time;
 mod timer_queue;
+mod wake;
 
 #[cfg(not(target_os = "none"))]
 use crate::fake as context;
