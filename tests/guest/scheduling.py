@@ -114,6 +114,33 @@ def sleeps(seconds: float, repeats: int) -> list[float]:
     return taken
 
 
+def lock_timeout(seconds: float) -> float:
+    """Returns how long `acquire(timeout=seconds)` of a lock that is held took."""
+    lock = threading.Lock()
+    lock.acquire()
+    began = time.monotonic()
+    lock.acquire(timeout=seconds)
+    return time.monotonic() - began
+
+
+def timeout_across_clock_step(seconds: float, step: float) -> dict[str, float]:
+    """Sets the wall clock forwards, then back, while a wait with a time-out runs; returns how long each took."""
+    taken = {}
+    for name, by in (("forward", step), ("backward", -step)):
+        result: list[float] = []
+
+        def wait(result: list[float] = result) -> None:
+            result.append(lock_timeout(seconds))
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        time.sleep(seconds / 4)
+        time.clock_settime(time.CLOCK_REALTIME, time.time() + by)
+        waiter.join()
+        taken[name] = result[0]
+    return taken
+
+
 def timed_waits(seconds: float) -> dict[str, float]:
     """Returns how long each kind of wait with a time-out of `seconds` took."""
     import queue

@@ -247,3 +247,27 @@ class Guest:
             return bool(self.call("agent.echo", "alive", timeout=20) == "alive")
         except ConsoleError:
             return False
+
+
+class Prompt(Console):
+    """The machine's own Python prompt, driven as a user does."""
+
+    PROMPT = rb">>> "
+
+    def wait_for_prompt(self, timeout: float = 60.0) -> None:
+        """Waits for the next prompt."""
+        self.expect(self.PROMPT, timeout)
+
+    def type_line(self, line: str) -> None:
+        """Types one line and the Enter key."""
+        self.send(line + "\r")
+
+    def evaluate(self, expression: str, timeout: float = 30.0) -> str:
+        """Types an expression and returns its `repr`, as the guest printed it.
+
+        The answer is found by the product of two numbers that only the guest computes,
+        so the echo of the line is no answer.
+        """
+        a, b = secrets.randbelow(10**9) + 10**9, secrets.randbelow(10**9) + 10**9
+        self.type_line(f"print({a}*{b}, repr({expression}))")
+        return self.expect(rf"{a * b} (.*?)\r*\n", timeout)[1].decode()

@@ -1,0 +1,34 @@
+"""Every CPU that the firmware names comes up and runs Python, whatever their number."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness.machines import Machines, Shape
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8, 16, 64])
+def test_every_cpu_runs_python(machines: Machines, cpus: int) -> None:
+    with machines.guest(Shape(cpus=cpus)) as guest:
+        identity = guest.call("machine.identity")
+        assert identity["cpu_count"] == identity["process_cpu_count"] == cpus
+        assert identity["affinity"] == list(range(cpus))
+        seen = guest.call("machine.run_on_each_cpu", timeout=120)
+        assert seen == {str(cpu): [cpu] for cpu in range(cpus)}
+        assert f"SMP online {cpus}/{cpus}" in guest.console.text()
+
+
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_xapic_mode_starts_every_cpu(machines: Machines, cpus: int) -> None:
+    with machines.guest(Shape(cpus=cpus, append=("apic=xapic",))) as guest:
+        assert len(guest.call("machine.run_on_each_cpu")) == cpus
+        assert re.search(r"\bxAPIC\b", guest.console.text())
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4, 64])
+def test_power_off_ends_qemu_with_status_0(machines: Machines, cpus: int) -> None:
+    with machines.guest(Shape(cpus=cpus)) as guest:
+        guest.post("power.off")
+        assert guest.console.wait_for_exit(20) == 0

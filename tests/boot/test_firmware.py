@@ -1,0 +1,13 @@
+"""The ISO image boots under BIOS and UEFI firmware, as on a real machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.machines import Machines, Shape
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_iso_boots_to_the_prompt(machines: Machines, firmware: str) -> None:
+    with machines.prompt(Shape(), iso=True, firmware=firmware) as prompt:
+        assert prompt.evaluate("__import__('os').process_cpu_count()") == "2"

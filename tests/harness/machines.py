@@ -1,0 +1,130 @@
+"""Starts virtual machines for tests and keeps those that several tests share."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import qemu
+from harness.paths import BUILD
+from harness.serial import Guest, Prompt
+from harness.settings import Settings
+
+AGENT = ("/tests/agent.py",)
+#: Where the console of every machine of a test run is kept, by number.
+TRANSCRIPTS = BUILD / "test"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one kind of test machine looks like."""
+
+    cpus: int = 2
+    memory: str = "1G"
+    append: tuple[str, ...] = ()
+
+
+class Machines:
+    """Starts machines of one build. One thread uses it, except for `guest`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._numbers = itertools.count(1)
+        self._shared: dict[Shape, tuple[Guest, ExitStack]] = {}
+
+    def command(self, shape: Shape, python_argv: Sequence[str], **options: object) -> list[str]:
+        """Returns the QEMU command line of a machine that leaves QEMU when it panics."""
+        return qemu.command(
+            self.settings,
+            cpus=shape.cpus,
+            memory=shape.memory,
+            append=["panic=exit", *shape.append],
+            python_argv=list(python_argv),
+            **options,  # type: ignore[arg-type]
+        )
+
+    @contextmanager
+    def guest(self, shape: Shape, **options: object) -> Iterator[Guest]:
+        """Starts a machine that answers calls."""
+        command = self.command(shape, AGENT, **options)
+        with Guest(command, boot_timeout=60 + 5 * shape.cpus, transcript=self._transcript("guest", shape)) as guest:
+            yield guest
+
+    @contextmanager
+    def prompt(self, shape: Shape, terminal: str = "dumb", **options: object) -> Iterator[Prompt]:
+        """Starts a machine and waits for its prompt."""
+        shape = Shape(shape.cpus, shape.memory, (*shape.append, f"env.TERM={terminal}"))
+        with Prompt(self.command(shape, (), **options), self._transcript("prompt", shape)) as prompt:
+            prompt.wait_for_prompt()
+            yield prompt
+
+    def shared(self, shape: Shape) -> Guest:
+        """Returns the machine of this shape that tests share; starts it if it is not alive.
+
+        One machine is kept at a time: an idle one costs little, but its memory is not free.
+        """
+        found = self._shared.get(shape)
+        if found is not None and found[0].is_alive():
+            return found[0]
+        self.close()
+        stack = ExitStack()
+        guest = stack.enter_context(self.guest(shape))
+        self._shared[shape] = guest, stack
+        return guest
+
+    def close(self) -> None:
+        """Ends the machines that tests share."""
+        while self._shared:
+            _, (_, stack) = self._shared.popitem()
+            stack.close()
+
+    def _transcript(self, kind: str, shape: Shape) -> Path:
+        return TRANSCRIPTS / f"{next(self._numbers):03}-{kind}-{shape.cpus}cpu-{shape.memory}.log"
+
+
+class HostLoad:
+    """Tells how busy the host was with other work, for figures that need a quiet host."""
+
+    #: Share of the host's CPU time that others may take before a timing means nothing.
+    QUIET = 0.10
+
+    def __init__(self, guest_pid: int) -> None:
+        self._pid = guest_pid
+        self._start = self._read()
+
+    def others(self) -> float:
+        """Returns the share of the host's CPU time, 0 to 1, that others took since the start."""
+        busy, total, own = (now - then for now, then in zip(self._read(), self._start, strict=True))
+        return max(0.0, busy - own) / max(total, 1)
+
+    def _read(self) -> tuple[int, int, int]:
+        line = Path("/proc/stat").read_text().split("\n", 1)[0]
+        user, nice, system, idle, iowait, irq, softirq, steal = map(int, line.split()[1:9])
+        busy = user + nice + system + irq + softirq + steal
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return busy, busy + idle + iowait, int(fields[11]) + int(fields[12])
+
+
+def wait_for_quiet_host(timeout: float = 60.0) -> None:
+    """Waits until the host has been idle for a second, or for `timeout` seconds at most."""
+    deadline = time.monotonic() + timeout
+    idle = re.compile(r"^cpu +(.*)$", re.MULTILINE)
+
+    def read() -> tuple[int, int]:
+        match = idle.search(Path("/proc/stat").read_text())
+        assert match is not None
+        values = [int(value) for value in match[1].split()[:8]]
+        return values[3] + values[4], sum(values)
+
+    before = read()
+    while time.monotonic() < deadline:
+        time.sleep(1.0)
+        after = read()
+        if after[0] - before[0] >= (1 - HostLoad.QUIET) * (after[1] - before[1]):
+            return
+        before = after

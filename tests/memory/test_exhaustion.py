@@ -1,0 +1,84 @@
+"""Running out of stack or memory is an exception, in any thread, and the machine goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.machines import Machines, Shape
+from harness.serial import Guest, Prompt
+
+RECURSIONS = (
+    "python_recursion",
+    "json_recursion",
+    "json_dump_recursion",
+    "repr_recursion",
+    "ast_recursion",
+    "re_recursion",
+    "pickle_recursion",
+    "getattr_recursion",
+)
+SMALL = Shape(memory="256M")
+
+
+@pytest.mark.parametrize("in_thread", [False, True], ids=["main-thread", "second-thread"])
+@pytest.mark.parametrize("name", RECURSIONS)
+def test_recursion_without_end(guest: Guest, name: str, in_thread: bool) -> None:
+    assert guest.call("exhaustion.recurse", name, in_thread) in ("RecursionError", "MemoryError")
+    assert guest.call("agent.echo", name) == name
+
+
+def test_a_terabyte_is_refused(guest: Guest) -> None:
+    assert guest.call("exhaustion.huge_allocation") == "MemoryError"
+
+
+@pytest.mark.parametrize("in_thread", [False, True], ids=["main-thread", "second-thread"])
+@pytest.mark.parametrize("piece", [1 << 24, 1 << 20, 1 << 16])
+def test_memory_runs_out_and_comes_back(machines: Machines, piece: int, in_thread: bool) -> None:
+    guest = machines.shared(SMALL)
+    result = guest.call("exhaustion.fill_memory", piece, in_thread, timeout=180)
+    assert result["error"] == "MemoryError"
+    # It was really used: at least half of what was free.
+    assert result["taken_kib"] > result["before_kib"] / 2, result
+    assert result["after_kib"] > result["before_kib"] - 4096, result
+
+
+def test_memory_runs_out_on_small_objects(machines: Machines) -> None:
+    guest = machines.shared(SMALL)
+    assert guest.call("exhaustion.fill_with_objects", timeout=300) == "MemoryError"
+    assert guest.call("agent.echo", "still here") == "still here"
+
+
+def test_running_out_again_and_again_loses_nothing(machines: Machines) -> None:
+    guest = machines.shared(SMALL)
+    first = guest.call("exhaustion.fill_memory", 1 << 20, timeout=180)
+    for _ in range(3):
+        last = guest.call("exhaustion.fill_memory", 1 << 20, timeout=180)
+    assert last["taken_kib"] > first["taken_kib"] * 0.95, (first, last)
+
+
+@pytest.fixture(scope="module")
+def prompt(machines: Machines) -> Iterator[Prompt]:
+    """A machine of 256 MiB at its prompt."""
+    with machines.prompt(SMALL) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("def f(): f()\r\rf()", "RecursionError"),
+        ("import json; json.loads('[' * 200000)", "RecursionError"),
+        ("import ast; ast.parse('-' * 100000 + '1')", "MemoryError"),
+        ("bytearray(1 << 40)", "MemoryError"),
+        ("kept = []\rwhile True: kept.append(bytearray(1 << 20))\r", "MemoryError"),
+    ],
+)
+def test_the_prompt_lives(prompt: Prompt, line: str, error: str) -> None:
+    prompt.skip()
+    prompt.type_line(line)
+    prompt.expect(rf"^{error}\b", 120)
+    prompt.wait_for_prompt()
+    prompt.type_line("kept = []; import gc; _ = gc.collect()")
+    assert prompt.evaluate("6 * 7") == "42"

@@ -1,0 +1,104 @@
+"""The prompt on a terminal that can do nothing: TERM=dumb."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from harness.machines import Machines, Shape
+from harness.serial import Prompt
+
+
+@pytest.fixture(scope="module")
+def prompt(machines: Machines) -> Iterator[Prompt]:
+    """One machine at its prompt; each test leaves it at a prompt."""
+    with machines.prompt(Shape()) as running:
+        yield running
+
+
+def test_banner_says_what_this_is(prompt: Prompt) -> None:
+    assert "PythonOS, Python 3.14.7" in prompt.text()
+    assert "2 CPUs" in prompt.text()
+
+
+def test_expressions_are_computed(prompt: Prompt) -> None:
+    number = secrets.randbits(200)
+    assert prompt.evaluate(f"{number}**3") == str(number**3)
+
+
+def test_names_live_until_the_session_ends(prompt: Prompt) -> None:
+    number = secrets.randbelow(10**6)
+    prompt.type_line(f"kept = {number}")
+    assert prompt.evaluate("kept + 1") == str(number + 1)
+    prompt.type_line("exit()")
+    prompt.expect("PythonOS, Python", 10)
+    assert prompt.evaluate("'kept' in globals()") == "False"
+
+
+def test_ctrl_d_starts_a_fresh_session(prompt: Prompt) -> None:
+    prompt.type_line("kept = 1")
+    prompt.wait_for_prompt()
+    prompt.send(b"\x04")
+    prompt.expect("PythonOS, Python", 10)
+    assert prompt.evaluate("'kept' in globals()") == "False"
+
+
+def test_exit_prints_its_message(prompt: Prompt) -> None:
+    a, b = secrets.randbelow(10**9), secrets.randbelow(10**9)
+    prompt.type_line(f"exit(f'left with {{{a} * {b}}}')")
+    prompt.expect(rf"left with {a * b}\r?\n", 10)
+    prompt.wait_for_prompt()
+
+
+def test_multi_line_blocks(prompt: Prompt) -> None:
+    for line in ("def triple(x):", "    return 3 * x", ""):
+        prompt.type_line(line)
+    number = secrets.randbelow(10**9)
+    assert prompt.evaluate(f"triple({number})") == str(3 * number)
+
+
+def test_input_reads_a_line(prompt: Prompt) -> None:
+    prompt.type_line("answer = input('your name? ')")
+    prompt.expect(r"name\? $", 10)
+    word = secrets.token_hex(8)
+    prompt.type_line(word)
+    assert prompt.evaluate("answer[::-1]") == repr(word[::-1])
+
+
+def test_classes_of_the_session_can_be_pickled(prompt: Prompt) -> None:
+    prompt.type_line("class Point: x = 5\r")
+    assert prompt.evaluate("__import__('pickle').loads(__import__('pickle').dumps(Point)) is Point") == "True"
+
+
+def test_backspace_edits_the_line(prompt: Prompt) -> None:
+    prompt.send(b"print(6 * 8\x7f7)\r")
+    prompt.expect(r"^42\r?\n", 10)
+
+
+def test_errors_show_a_traceback(prompt: Prompt) -> None:
+    a, b = secrets.randbelow(10**9), secrets.randbelow(10**9)
+    prompt.type_line(f"raise LookupError({a} * {b})")
+    prompt.expect(rf"Traceback \(most recent call last\):(.|\s)*LookupError: {a * b}\r?\n", 10)
+    assert prompt.evaluate("1") == "1"
+
+
+def test_help_explains(prompt: Prompt) -> None:
+    prompt.type_line("help(len)")
+    prompt.expect("Return the number of items in a container", 30)
+    assert prompt.evaluate("2") == "2"
+
+
+def test_long_pasted_text_arrives_whole(prompt: Prompt) -> None:
+    numbers = [secrets.randbelow(10**6) for _ in range(300)]
+    prompt.send("".join(f"total = {n} + (total if {i} else 0)\r" for i, n in enumerate(numbers)))
+    assert prompt.evaluate("total", timeout=60) == str(sum(numbers))
+
+
+def test_threads_of_a_session_outlive_it(prompt: Prompt) -> None:
+    prompt.type_line("import threading, time, builtins")
+    prompt.type_line("threading.Thread(target=lambda: (time.sleep(1), setattr(builtins, 'left', 'behind'))).start()")
+    prompt.type_line("exit()")
+    prompt.expect("PythonOS, Python", 10)
+    assert prompt.evaluate("__import__('time').sleep(2) or left") == "'behind'"

@@ -1,0 +1,23 @@
+"""It is CPython 3.14, free-threaded unless built otherwise, and it knows its machine."""
+
+from __future__ import annotations
+
+from harness.machines import Machines
+from harness.serial import Guest
+
+
+def test_version_and_platform(guest: Guest) -> None:
+    identity = guest.call("machine.identity")
+    assert identity["version"] == [3, 14, 7]
+    assert identity["platform"] == "linux"
+    assert identity["sysname"] == "PythonOS"
+    assert identity["machine"] == "x86_64"
+    assert identity["page_size"] == 4096
+
+
+def test_the_gil_is_as_the_build_says(guest: Guest, machines: Machines) -> None:
+    identity = guest.call("machine.identity")
+    free_threading = machines.settings.free_threading
+    assert identity["gil"] is not free_threading
+    assert identity["Py_GIL_DISABLED"] == int(free_threading)
+    assert identity["abiflags"] == ("t" if free_threading else "")
