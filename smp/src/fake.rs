@@ -48,7 +48,7 @@ use loom::thread_local;
 use std::thread_local;
 
 thread_local! {
-    static SLOT: core::cell::RefCell<Option<Slot>> = core::cell::RefCell::new(None);
+    static SLOT: core::cell::RefCell<Option<Slot>> = const { core::cell::RefCell::new(None) };
 }
 
 /// Returns the calling host thread's `Thread`, made now if there is none.

@@ -54,16 +54,14 @@ const BUCKETS: usize = 256;
 #[cfg(loom)]
 const BUCKETS: usize = 2;
 
-#[cfg(not(loom))]
-const EMPTY: CachePadded<Bucket> =
-    CachePadded::new(PollingLock::new(LinkedList::new(InBucket::NEW)));
-
 struct Table([CachePadded<Bucket>; BUCKETS]);
 
 impl Table {
     #[cfg(not(loom))]
     const fn new() -> Self {
-        Self([EMPTY; BUCKETS])
+        Self(
+            [const { CachePadded::new(PollingLock::new(LinkedList::new(InBucket::NEW))) }; BUCKETS],
+        )
     }
 
     #[cfg(loom)]

@@ -29,8 +29,8 @@ use std::thread_local;
 use loom::thread_local;
 
 thread_local! {
-    static INTERRUPTS: Cell<bool> = Cell::new(true);
-    static SIMULATED: RefCell<Option<Arc<dyn Simulated>>> = RefCell::new(None);
+    static INTERRUPTS: Cell<bool> = const { Cell::new(true) };
+    static SIMULATED: RefCell<Option<Arc<dyn Simulated>>> = const { RefCell::new(None) };
 }
 
 /// Makes `machine` the machine of the calling host thread.
