@@ -6,6 +6,9 @@ import hashlib
 import os
 import re
 import shutil
+import signal
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -134,3 +137,22 @@ def user_options() -> list[str]:
         *([f"env.COLORTERM={value}"] if re.fullmatch(r"[\w.-]+", value := os.environ.get("COLORTERM", "")) else []),
         *(["env.NO_COLOR=1"] if os.environ.get("NO_COLOR") else []),
     ]
+
+
+def stop(pid_file: Path) -> int:
+    """Ends the QEMU whose process id `make run` wrote to `pid_file`, if it is still that QEMU."""
+    try:
+        pid = int(pid_file.read_text())
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        words = []
+    if not words or not Path(os.fsdecode(words[0])).name.startswith("qemu-system-"):
+        print("no machine of `make run` is running", file=sys.stderr)
+        pid_file.unlink(missing_ok=True)
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid_file.unlink(missing_ok=True)
+    return 0

@@ -1,0 +1,192 @@
+"""What the Makefile's targets do: `python3 -m harness COMMAND`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from harness import images, iso, qemu, setup
+from harness.paths import BUILD, REPOSITORY
+from harness.progress import Progress, StepFailed, run
+from harness.settings import BadSetting, Settings, read
+
+#: Where `make run` leaves the process id of its QEMU, for `make stop`.
+PID_FILE = BUILD / "run.pid"
+
+
+def build(settings: Settings) -> int:
+    """Builds the image and the initrd."""
+    setup.ensure("build", Progress(1))
+    images.build_images(settings, tests=False)
+    return 0
+
+
+def run_machine(settings: Settings) -> int:
+    """Builds what is missing and boots to the prompt on this terminal."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("run", progress)
+    images.build_images(settings, tests=False)
+    command = qemu.command(
+        settings, append=qemu.user_options(), tests=False, interactive=sys.stdin.isatty(), restarts=True
+    )
+    BUILD.mkdir(exist_ok=True)
+    PID_FILE.write_text(f"{os.getpid()}\n")
+    (BUILD / "run.command").write_text(shlex.join(command) + "\n")
+    if sys.stdin.isatty():
+        print("PythonOS starts; Ctrl-A X leaves QEMU.", file=sys.stderr, flush=True)
+    os.execvp(command[0], command)
+
+
+def stop(settings: Settings) -> int:
+    """Ends the machine that `make run` started."""
+    return qemu.stop(PID_FILE)
+
+
+def write_iso(settings: Settings) -> int:
+    """Writes a disc that boots under BIOS and UEFI."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("iso", progress)
+    found = images.build_images(settings, tests=False)
+    output = found.folder / "pythonos.iso"
+    progress.next("disc")
+    with progress.working(f"write {output.name}"):
+        iso.write(found.kernel(), found.initrd(0), "panic=halt", output)
+    print(output)
+    return 0
+
+
+def test(settings: Settings) -> int:
+    """Builds, then runs the host tests (cargo, loom) and the tests that boot machines (pytest)."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("test", progress)
+    images.build_images(settings, tests=True)
+    cargo = Progress(2)
+    cargo.next("host tests")
+    with cargo.working("cargo test"):
+        run(["cargo", "test", "--workspace", "--quiet"], "cargo-test", cwd=REPOSITORY)
+    cargo.next("loom")
+    with cargo.working("every interleaving of the locks"):
+        run_loom()
+    return pytest(settings, sys.argv[2:])
+
+
+def run_loom() -> None:
+    """Runs the loom models of `smp` and `pthread-shim`, in a target folder of their own."""
+    flags = f"{os.environ.get('RUSTFLAGS', '')} --cfg loom".strip()
+    environment = {**os.environ, "RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(BUILD / "loom")}
+    command = ["cargo", "test", "--release", "--quiet", "--package", "smp", "--package", "pthread-shim", "--lib"]
+    run([*command, "loom"], "loom", cwd=REPOSITORY, env=environment)
+
+
+def pytest(settings: Settings, arguments: Sequence[str]) -> int:
+    """Runs pytest with its output on this terminal; returns its exit code."""
+    python = setup.python_with("pytest")
+    if python is None:
+        raise StepFailed("no pytest (try `make setup`)")
+    words = [*arguments, *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
+    if not any(not word.startswith("-") for word in words):
+        words += ["-m", "not slow", "tests"]
+    return subprocess.run([python, "-m", "pytest", *words], cwd=REPOSITORY, check=False).returncode
+
+
+def boot_test(settings: Settings) -> int:
+    """Builds, then runs the tests that boot machines."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("test", progress)
+    images.build_images(settings, tests=True)
+    return pytest(settings, sys.argv[2:])
+
+
+def bench(settings: Settings) -> int:
+    """Builds, then measures; tables and plots go to `build/bench/`."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("run", progress)
+    images.build_images(settings, tests=False)
+    script = REPOSITORY / "bench" / "run.py"
+    return subprocess.run([sys.executable, script, *sys.argv[2:]], cwd=REPOSITORY, check=False).returncode
+
+
+def mypy(settings: Settings) -> int:
+    """Checks the types of the Python sources."""
+    python = setup.python_with("mypy")
+    if python is None:
+        raise StepFailed("no mypy: install the package mypy")
+    folders = [name for name in ("pylib/kernel", "tests/harness", "tests/guest", "bench") if any((REPOSITORY / name).glob("*.py"))]
+    return subprocess.run([python, "-m", "mypy", *folders], cwd=REPOSITORY, check=False).returncode
+
+
+def loom(settings: Settings) -> int:
+    """Runs the loom models alone."""
+    progress = Progress(1)
+    progress.next("loom")
+    setup.ensure("build", progress)
+    with progress.working("every interleaving of the locks"):
+        run_loom()
+    return 0
+
+
+def set_up(settings: Settings) -> int:
+    """Installs what building and testing need."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("test", progress)
+    print("everything is there")
+    return 0
+
+
+def clean(settings: Settings) -> int:
+    """Removes build/ and target/; what was built from C stays in the cache."""
+    images.clean(everything=False)
+    return 0
+
+
+def clean_all(settings: Settings) -> int:
+    """Removes the cache as well: the next build starts from nothing."""
+    images.clean(everything=True)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Settings], int]] = {
+    "build": build,
+    "run": run_machine,
+    "stop": stop,
+    "bench": bench,
+    "boot-test": boot_test,
+    "iso": write_iso,
+    "test": test,
+    "loom": loom,
+    "mypy": mypy,
+    "setup": set_up,
+    "clean": clean,
+    "cleanall": clean_all,
+}
+
+
+def main() -> int:
+    """Runs one command; 2 means that the user has to change or install something."""
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        print(f"usage: harness {{{','.join(COMMANDS)}}}", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[sys.argv[1]](read())
+    except (BadSetting, setup.SetupMissing) as problem:
+        print(f"pythonos: {problem}", file=sys.stderr)
+        return 2
+    except StepFailed as problem:
+        print(f"pythonos: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\npythonos: interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
