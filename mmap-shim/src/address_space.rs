@@ -4,10 +4,11 @@ use crate::area::{Area, Kind};
 use crate::commit::{Charge, Commit, Policy};
 use crate::free_space::FreeSpace;
 use crate::report::Usage;
-use crate::{Backing, Counts, MapError, PAGE_SIZE, PageMapper};
+use crate::{Backing, Counts, Identity, MapError, Owner, PAGE_SIZE, PageMapper};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// The bounds of an address space.
 #[derive(Clone, Copy, Debug)]
@@ -86,45 +87,38 @@ impl<M: PageMapper> AddressSpace<M> {
         Ok(())
     }
 
-    /// Unmaps the pages of an object that is about to lose some: `count` pages from `first_page` on.
+    /// Unmaps `pages` of an object that is about to lose them, wherever they are mapped. Copies made on
+    /// write stay, unless they lie past the object's end: then the file was cut, and they go too.
     ///
-    /// With `drops_copies` (truncation) pages that were copied on write go too, as Linux does it.
     /// When it returns no CPU sees the object's frames there any more.
-    pub fn forget_backing(
-        &mut self,
-        is_it: &dyn Fn(&dyn Backing) -> bool,
-        first_page: u64,
-        count: u64,
-        drops_copies: bool,
-    ) {
+    pub fn forget_backing(&mut self, object: Identity, pages: Range<u64>) {
         if self.file_areas == 0 {
             return;
         }
-        let end_page = first_page.saturating_add(count);
-        let ranges: Vec<_> = self
+        let parts: Vec<_> = self
             .areas
             .iter()
             .filter_map(|(&start, area)| {
-                let Kind::File { backing, first_page: shown, .. } = &area.kind else { return None };
-                if !is_it(&**backing) {
+                let Kind::File { backing, first_page, .. } = &area.kind else { return None };
+                if backing.identity() != object {
                     return None;
                 }
-                let pages = ((area.end - start) / PAGE_SIZE) as u64;
-                let from = first_page.clamp(*shown, shown + pages) - shown;
-                let to = end_page.clamp(*shown, shown + pages) - shown;
-                let part = start + from as usize * PAGE_SIZE..start + to as usize * PAGE_SIZE;
-                (!part.is_empty()).then_some((area.charge, part))
+                let shown = *first_page..first_page + ((area.end - start) / PAGE_SIZE) as u64;
+                let address = |page: u64| start + (page.clamp(shown.start, shown.end) - shown.start) as usize * PAGE_SIZE;
+                let end_of_object = address(backing.len().div_ceil(PAGE_SIZE as u64));
+                let part = address(pages.start)..address(pages.end);
+                Some((area.charge, part, end_of_object))
             })
             .collect();
-        for (charge, range) in ranges {
-            if drops_copies {
-                self.drop_pages(range.start, range.end, charge);
-                continue;
-            }
-            for page in range.step_by(PAGE_SIZE) {
-                if self.mapper.lookup(page).is_some_and(|leaf| leaf.owner == crate::Owner::Object) {
+        for (charge, part, end_of_object) in parts {
+            for page in (part.start..part.end.min(end_of_object)).step_by(PAGE_SIZE) {
+                if self.mapper.lookup(page).is_some_and(|leaf| leaf.owner == Owner::Object) {
                     self.drop_pages(page, page + PAGE_SIZE, charge);
                 }
+            }
+            let cut = part.start.max(end_of_object)..part.end;
+            if !cut.is_empty() {
+                self.drop_pages(cut.start, cut.end, charge);
             }
         }
         self.publish();

@@ -4,7 +4,7 @@
 //! [`AddressSpace`] keeps the areas (one per mapping), decides what a call or a page fault does,
 //! and asks a [`PageMapper`] for the deed: frames and page tables in the kernel, a fake in the
 //! tests. Files take part through [`Backing`]. Which errors a call gives is in its manual page,
-//! named at each method; the numbers are in [`MapError::errno`].
+//! named at each method.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -8,7 +8,8 @@ use super::tables::PageTables;
 use super::{FaultReason, frames};
 use crate::arch::page_table::USER_RANGE;
 use alloc::vec::Vec;
-use mmap_shim::{Access, AddressSpace, AreaReport, Backing, FaultError, Limits, Policy, Usage};
+use core::ops::Range;
+use mmap_shim::{Access, AddressSpace, AreaReport, FaultError, Identity, Limits, Policy, Usage};
 use smp::PollingLock;
 use spin::Once;
 
@@ -44,12 +45,11 @@ pub fn with<R>(f: impl FnOnce(&mut Space) -> R) -> R {
     result
 }
 
-/// Unmaps the pages of an object that is about to lose some (truncation with `drops_copies`, a punched
-/// hole without): call it after [`Backing::page`] refuses them and before their frames are freed.
-/// `is_it` recognises the object.
-pub fn forget_backing(is_it: &dyn Fn(&dyn Backing) -> bool, first_page: u64, count: u64, drops_copies: bool) {
+/// Unmaps `pages` of an object that is about to lose them (a file that is cut, a punched hole): to be
+/// called after [`mmap_shim::Backing::page`] refuses them and before their frames are freed.
+pub fn forget_backing(object: Identity, pages: Range<u64>) {
     if let Some(space) = SPACE.get() {
-        space.lock().forget_backing(is_it, first_page, count, drops_copies);
+        space.lock().forget_backing(object, pages);
     }
 }
 
