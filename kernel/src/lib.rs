@@ -12,4 +12,11 @@ pub mod memory;
 #[cfg(target_os = "none")]
 mod panic;
 #[cfg(target_os = "none")]
+pub mod power;
+#[cfg(target_os = "none")]
+pub mod report;
+#[cfg(target_os = "none")]
+mod self_test;
+#[cfg(target_os = "none")]
 pub mod start;
+pub mod symbols;

@@ -2,10 +2,21 @@
 
 use core::panic::PanicInfo;
 
-use crate::{arch, log};
+use crate::report::{self, Fault};
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    log::error!("kernel.panic", "{info}");
-    arch::halt_forever()
+    let message = info.message();
+    match info.location() {
+        Some(place) => report::fatal(&Fault {
+            title: "kernel panic",
+            details: format_args!("{message} ({place})"),
+            registers: None,
+        }),
+        None => report::fatal(&Fault {
+            title: "kernel panic",
+            details: format_args!("{message}"),
+            registers: None,
+        }),
+    }
 }

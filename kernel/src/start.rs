@@ -1,12 +1,65 @@
 //! The way from the first line of Rust to the interpreter.
 
+use smp::ThreadConfig;
+use spin::Once;
+
 use crate::boot::BootInfo;
-use crate::{arch, log};
+use crate::{arch, cmdline, log, memory, report, self_test};
+
+smp::platform!(arch::Machine);
+
+static BOOT_INFO: Once<&'static BootInfo> = Once::new();
 
 /// Runs on the boot CPU's first stack, with the boot page tables and interrupts
-/// off; the serial port works.
+/// off; the serial port works. Ends as that CPU's idle thread.
 pub fn start(boot_info: &'static BootInfo) -> ! {
-    log::info!("kernel.boot", "PythonOS, {} boot", boot_info.protocol);
-    let _ = arch::uptime_ns();
-    panic!("nothing to do yet");
+    report::set_action(cmdline::find_panic_action(boot_info.command_line()));
+    arch::init_early(boot_info);
+    log::info!("kernel.boot", "PythonOS, {} boot, {}", boot_info.protocol, arch::brand());
+
+    memory::init(boot_info);
+    let stats = memory::memory_stats();
+    log::info!("kernel.boot", "PMM ready: {} MiB", stats.total >> 20);
+    log::info!("kernel.boot", "VMM ready");
+    read_command_line(boot_info);
+
+    arch::init_interrupts();
+    arch::start_secondary_cpus(boot_info);
+
+    BOOT_INFO.call_once(|| boot_info);
+    let stack = memory::alloc_kernel_stack().expect("memory for the first thread");
+    smp::spawn(ThreadConfig {
+        on_reap: self_test::free_stack,
+        ..ThreadConfig::new("init", init, 0, stack)
+    });
+    smp::run_idle()
+}
+
+/// The first thread: everything that may sleep.
+extern "C" fn init(_: usize) -> ! {
+    let boot_info = BOOT_INFO.get().expect("`start` has set it");
+    let (online, expected) = arch::wait_for_secondary_cpus(boot_info);
+    log::info!("kernel.boot", "SMP online {online}/{expected}");
+    let completed = self_test::run(online);
+    if completed == online {
+        log::info!("kernel.boot", "kernel thread self-test OK");
+    } else {
+        log::error!("kernel.boot", "kernel thread self-test FAILED");
+    }
+    log::info!("kernel.boot", "SMP workers {completed}/{online} completed");
+
+    smp::exit_current()
+}
+
+fn read_command_line(boot_info: &BootInfo) {
+    let options = cmdline::init(boot_info.command_line());
+    if boot_info.is_command_line_cut() {
+        log::warn!("kernel.boot", "the command line is too long and was cut");
+    }
+    if options.is_unterminated {
+        log::warn!("kernel.boot", "a quote on the command line is not closed");
+    }
+    for word in &options.unknown {
+        log::warn!("kernel.boot", "the command line's {word:?} means nothing");
+    }
 }

@@ -6,9 +6,13 @@ mod multiboot2;
 #[cfg(target_os = "none")]
 mod pvh;
 mod ranges;
+mod rtc_fields;
+mod sleep_package;
 
 pub use info::{BootInfo, Framebuffer, MemoryKind, MemoryRegion};
 pub use ranges::{PhysRange, RangeList};
+pub use rtc_fields::RtcFields;
+pub use sleep_package::{SleepTypes, find_soft_off};
 
 #[cfg(target_os = "none")]
 pub use read::read;

@@ -63,6 +63,7 @@ global_asm!(
     ".balign 4096",
     ".global boot_pml4",
     "boot_pml4: .skip 4096",
+    ".global boot_pdpt",
     "boot_pdpt: .skip 4096",
     "boot_pds: .skip 4 * 4096",
     ".global boot_stack_bottom, boot_stack_top",
@@ -73,9 +74,9 @@ global_asm!(
     ".balign 8",
     ".global boot_gdt, boot_gdt_pointer",
     // Null, 64-bit code, data: the same selectors as the per-CPU GDT, so that
-    // nothing changes when that is loaded.
-    "boot_gdt: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff",
-    "boot_gdt_pointer: .short 23",
+    // nothing changes when that is loaded. Then 32-bit code, for secondary CPUs.
+    "boot_gdt: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff",
+    "boot_gdt_pointer: .short 31",
     ".quad boot_gdt",
     "no_long_mode: .asciz \"PythonOS: this CPU has no 64-bit mode\\r\\n\"",
     ".popsection",
@@ -181,6 +182,8 @@ global_asm!(
 );
 
 unsafe extern "C" {
+    /// The boot tables' 512 entries of 1 GiB each.
+    pub static boot_pdpt: u8;
     /// The boot CPU's first stack, lowest address.
     pub static boot_stack_bottom: u8;
     /// The boot CPU's first stack, one past the highest address.

@@ -1,15 +1,49 @@
 //! The PC: x86-64 with APIC, ACPI, and a 16550 serial port.
 
+mod acpi;
+mod apic;
+mod clock;
+mod context;
 mod cpu;
+mod early_map;
+pub mod entropy;
 pub mod entry;
+mod fpu;
+mod gdt;
+pub mod guarded;
+mod idt;
+pub mod image;
+pub mod irq;
+mod machine;
 pub mod page_copy;
 pub mod page_table;
+mod per_cpu;
+pub mod power;
+mod preempt;
+pub mod rtc;
+mod secondary;
 pub mod serial;
+mod signal;
+mod start;
+mod syscall;
+mod trap_stubs;
+mod traps;
+mod user_context;
 pub mod user_copy;
 
-pub use cpu::{halt_forever, relax, without_interrupts};
-
-/// Nanoseconds since power-on, as the log stamps lines; 0 until the clock runs.
-pub fn uptime_ns() -> u64 {
-    0
-}
+pub use clock::now_ns as uptime_ns;
+pub use context::{call_on_stack, enter_user};
+pub use cpu::{
+    brand, disable_interrupts, divert_calls, frame_pointer, halt_forever, has_python_thread, hwcap,
+    relax, set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
+};
+pub use machine::Machine;
+pub use per_cpu::{current as current_thread, this_cpu_id as this_cpu};
+pub use signal::report_fatal_signal;
+pub use start::{
+    cpu_count, init_early, init_interrupts, start_secondary_cpus,
+    wait_for_secondary_cpus,
+};
+pub use syscall::user_stack_pointer;
+pub use traps::{StoppedCpu, code_position, describe_registers, stopped_cpu};
+pub use user_context::{Registers, UserContext};
