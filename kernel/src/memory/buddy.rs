@@ -145,8 +145,8 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::{Mutex, MutexGuard};
 
-    /// The tests share one piece of pretended memory: frames 8192 to 9215 of the 16384.
-    const START: usize = 8192;
+    /// The tests share one piece of the pretended memory: frames 12288 to 13311 of the 16384.
+    const START: usize = 12288;
     const COUNT: usize = 1024;
     static TURN: Mutex<()> = Mutex::new(());
 

@@ -45,6 +45,7 @@ static HAS_CPUS: AtomicBool = AtomicBool::new(false);
 /// # Safety
 ///
 /// The frames are RAM that the direct map shows and that nobody uses.
+#[cfg_attr(not(any(test, target_os = "none")), expect(dead_code, reason = "only tests set memory up on the host"))]
 pub(super) unsafe fn init(table: &'static mut [u8]) {
     BUDDY.lock().set_table(table);
 }
@@ -54,6 +55,7 @@ pub(super) unsafe fn init(table: &'static mut [u8]) {
 /// # Safety
 ///
 /// They are RAM that the direct map shows and that nobody uses.
+#[cfg_attr(not(any(test, target_os = "none")), expect(dead_code, reason = "only tests set memory up on the host"))]
 pub(super) unsafe fn add(start: usize, end: usize) {
     // SAFETY: the caller's contract.
     unsafe { BUDDY.lock().add(start, end) };
@@ -301,27 +303,38 @@ impl Drop for OwnedPage {
     }
 }
 
+/// The pretended memory of the host, for tests of everything that takes frames.
 #[cfg(test)]
-mod tests {
+pub mod testing {
     use super::*;
-    use std::sync::Once;
+    use std::sync::{Mutex, MutexGuard, Once};
 
-    /// Frames 1024 to 4095 of the pretended memory belong to these tests.
-    fn set_up() {
+    static TURN: Mutex<()> = Mutex::new(());
+
+    /// Sets frames 1024 to 8191 up as free, and gives the caller the machine for itself, so that it
+    /// can compare counts.
+    pub fn machine() -> MutexGuard<'static, ()> {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            // SAFETY: the pretended memory is there and the range is these tests'.
+            // SAFETY: the pretended memory is there, and the range is for this allocator alone.
             unsafe {
-                init(vec![0; 4096].leak());
-                add(1024, 4096);
+                init(vec![0; 8192].leak());
+                add(1024, 8192);
             }
             enable_cpu_stocks();
         });
+        TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::machine;
+    use super::*;
 
     #[test]
     fn frames_are_handed_out_once_by_all_threads_and_come_back() {
-        set_up();
+        let _turn = machine();
         let before = free_count();
         let threads: Vec<_> = (0..4)
             .map(|_| {
@@ -355,12 +368,36 @@ mod tests {
 
     #[test]
     fn the_reserve_is_for_those_who_need_it() {
+        let _turn = machine();
         assert_eq!(reserve_of(65536), 2048);
         assert_eq!(reserve_of(0), 256);
         assert_eq!(reserve_of(16 << 20), 16384);
-        // Claims are plain arithmetic on the counters, tried on values of their own.
-        set_up();
-        assert!(!claim(usize::MAX, 0));
-        assert!(!claim(1, usize::MAX));
+        let (before, reserve) = (free_count(), promised_and_reserve().1);
+        set_promised(100);
+        let take_all = |alloc: &dyn Fn() -> Option<Frame>| -> Vec<Frame> { core::iter::from_fn(alloc).collect() };
+        let ordinary = take_all(&alloc);
+        assert_eq!(free_count(), reserve + 100);
+        let lazy = take_all(&|| alloc_page(FrameUse::Lazy));
+        assert_eq!(free_count(), reserve / 2 + 100);
+        assert_eq!(alloc_block(0), None);
+        let critical = take_all(&alloc_critical);
+        assert_eq!(free_count(), 0);
+        assert_eq!(alloc_page(FrameUse::Promised), None);
+        set_promised(0);
+        ordinary.into_iter().chain(lazy).chain(critical).for_each(free);
+        assert_eq!(free_count(), before);
+    }
+
+    #[test]
+    fn a_block_forms_though_its_frames_lie_in_stocks() {
+        let _turn = machine();
+        let before = free_count();
+        // Take everything, give everything back one by one: the last frames stay in the stock.
+        let all: Vec<Frame> = core::iter::from_fn(alloc_critical).collect();
+        all.into_iter().for_each(free);
+        let block = alloc_block(10).expect("4 MiB in a row");
+        assert_eq!(block.0 % 1024, 0);
+        free_block(block, 10);
+        assert_eq!(free_count(), before);
     }
 }

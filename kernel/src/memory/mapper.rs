@@ -159,3 +159,112 @@ impl PageMapper for MachineMapper {
         counts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::frames::{free_count, testing::machine};
+    use crate::memory::{PhysAddr, phys_to_virt};
+    use mmap_shim::{Access, AddressSpace, Limits, MapFlags, MapRequest, Policy, Source};
+    use proptest::prelude::*;
+
+    const START: usize = 0x1_0000_0000;
+    const LIMITS: Limits = Limits { start: START, end: 0x7fff_ffff_f000, areas: 1000, stack: 8 << 20, stack_gap: 1 << 20 };
+    const RW: u32 = 3;
+
+    fn space() -> AddressSpace<MachineMapper> {
+        let zeros = frames::alloc_zeroed().expect("memory");
+        AddressSpace::new(MachineMapper::new(PageTables::new().expect("memory"), zeros), LIMITS, Policy::default())
+    }
+
+    fn request(address: usize, len: usize, protection: u32) -> MapRequest {
+        MapRequest {
+            address,
+            len,
+            protection: Protection::from_bits_truncate(protection),
+            flags: (MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE).bits(),
+            source: Source::Anonymous,
+            offset: 0,
+        }
+    }
+
+    /// Does what a CPU would do, through the page tables.
+    fn write(space: &mut AddressSpace<MachineMapper>, address: usize, value: u64) {
+        space.handle_fault(address, Access::Write).expect("it may be written");
+        let leaf = space.mapper().lookup(address).expect("it is mapped");
+        assert!(leaf.protection.contains(Protection::WRITE) && leaf.owner == Owner::Page);
+        // SAFETY: the frame is the page's own.
+        unsafe { phys_to_virt(PhysAddr(leaf.frame.start())).cast::<u64>().write(value) };
+    }
+
+    fn read(space: &mut AddressSpace<MachineMapper>, address: usize) -> u64 {
+        space.handle_fault(address, Access::Read).expect("it may be read");
+        let leaf = space.mapper().lookup(address).expect("it is mapped");
+        // SAFETY: the frame is the page's own or the frame of zeros.
+        unsafe { phys_to_virt(PhysAddr(leaf.frame.start())).cast::<u64>().read() }
+    }
+
+    #[test]
+    fn pages_move_with_their_content_and_rights() {
+        let _turn = machine();
+        let mut space = space();
+        let before = free_count();
+        space.map(request(START, 8 * PAGE_SIZE, RW)).expect("room");
+        write(&mut space, START, 11);
+        write(&mut space, START + 7 * PAGE_SIZE, 17);
+        assert_eq!(read(&mut space, START + 3 * PAGE_SIZE), 0);
+        space.protect(START + 7 * PAGE_SIZE, PAGE_SIZE, 0).expect("mapped");
+        let to = 0x5000_0000_0000;
+        space.remap(START, 7 * PAGE_SIZE, 7 * PAGE_SIZE, 3, to).expect("room");
+        assert_eq!((read(&mut space, to), read(&mut space, to + 3 * PAGE_SIZE)), (11, 0));
+        space.remap(START + 7 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 3, to + 7 * PAGE_SIZE).expect("room");
+        space.protect(to + 7 * PAGE_SIZE, PAGE_SIZE, RW).expect("mapped");
+        assert_eq!(read(&mut space, to + 7 * PAGE_SIZE), 17);
+        space.unmap(to, 8 * PAGE_SIZE).expect("in range");
+        assert_eq!(free_count(), before, "frames and tables are all back");
+    }
+
+    #[test]
+    fn ten_thousand_stacks_one_after_another_leave_nothing_behind() {
+        let _turn = machine();
+        let mut space = space();
+        let before = free_count();
+        for _ in 0..10_000 {
+            let mut request = request(0, (8 << 20) + PAGE_SIZE, 0);
+            request.flags &= !MapFlags::FIXED.bits();
+            let stack = space.map(request).expect("room").address;
+            space.protect(stack + PAGE_SIZE, 8 << 20, RW).expect("mapped");
+            write(&mut space, stack + (8 << 20), 1);
+            space.unmap(stack, (8 << 20) + PAGE_SIZE).expect("in range");
+        }
+        assert_eq!(free_count(), before);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_frame_is_lost_whatever_is_mapped_where(
+            steps in proptest::collection::vec((0u8..5, 0usize..20, 1usize..600, 0usize..600), 1..40)
+        ) {
+            let _turn = machine();
+            let mut space = space();
+            let before = free_count();
+            for (step, place, pages, page) in steps {
+                // Places in tables of their own, and on both sides of the borders between tables.
+                let start = START + ((place % 4) << 39) + ((place / 4) << 21) + (place % 3) * 300 * PAGE_SIZE;
+                let (len, at) = (pages * PAGE_SIZE, start + page % pages * PAGE_SIZE);
+                match step {
+                    0 => drop(space.map(request(start, len, RW))),
+                    1 => drop(space.unmap(start, len)),
+                    2 => drop(space.protect(start, len, if page % 2 == 0 { RW } else { 0 })),
+                    3 => drop(space.advise(start, len, linux_raw_sys::general::MADV_DONTNEED)),
+                    _ => drop(space.handle_fault(at, if page % 3 == 0 { Access::Read } else { Access::Write })),
+                }
+            }
+            space.unmap(START, LIMITS.end - START).expect("in range");
+            prop_assert_eq!(free_count(), before);
+            prop_assert_eq!(space.usage().resident(), 0);
+        }
+    }
+}

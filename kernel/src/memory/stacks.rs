@@ -71,3 +71,31 @@ pub unsafe fn free_kernel_stack(top: usize) {
     }
     frames::free_block(block, ORDER);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::frames::{free_count, testing::machine};
+
+    #[test]
+    fn stacks_come_back_and_an_overflow_shows() {
+        let _turn = machine();
+        let before = free_count();
+        let tops: Vec<usize> = (0..40).map(|_| alloc_kernel_stack().expect("memory")).collect();
+        for &top in &tops {
+            assert!(top.is_multiple_of(16) && is_intact(top));
+        }
+        let bottom: *mut u64 = core::ptr::with_exposed_provenance_mut(tops[0] - KERNEL_STACK_SIZE);
+        // SAFETY: the stack is ours.
+        unsafe {
+            bottom.write(0);
+            assert!(!is_intact(tops[0]));
+            bottom.write(CANARY);
+        }
+        for top in tops {
+            // SAFETY: nobody runs on it.
+            unsafe { free_kernel_stack(top) };
+        }
+        assert_eq!(before - free_count(), CACHED << ORDER);
+    }
+}

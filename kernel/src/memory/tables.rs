@@ -245,3 +245,86 @@ fn collect(table: Frame, level: u32, range: Range<usize>, on_page: &mut impl FnM
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::frames::{free_count, testing::machine};
+
+    const RW: Protection = Protection::READ.union(Protection::WRITE);
+    const FAR: usize = 0x1234_5678_9000;
+
+    fn page(frame: usize) -> Entry {
+        Entry::page(Frame(frame), 1, RW, Owner::Object, Memory::Normal)
+    }
+
+    #[test]
+    fn a_range_takes_the_largest_pages_that_fit() {
+        let _turn = machine();
+        let tables = PageTables::new().expect("memory");
+        let start = (2 << 20) - PAGE_SIZE;
+        tables.map_range(start, PhysAddr(start as u64), (4 << 20) + 2 * PAGE_SIZE, RW, Memory::Normal).expect("memory");
+        let mut leaves = Vec::new();
+        tables.for_each_leaf(0..1 << 30, |address, slot| leaves.push((address, get(slot).frame().start() as usize)));
+        let expected = [start, 2 << 20, 4 << 20, 6 << 20].map(|address| (address, address));
+        assert_eq!(leaves, expected);
+        assert!(tables.leaf(start - 1).is_none() && tables.leaf((6 << 20) + PAGE_SIZE).is_none());
+    }
+
+    #[test]
+    fn what_is_hidden_keeps_its_frames_until_it_is_collected() {
+        let _turn = machine();
+        let tables = PageTables::new().expect("memory");
+        let before = free_count();
+        for i in 0..4 {
+            tables.map(FAR + i * PAGE_SIZE, page(100 + i)).expect("memory");
+        }
+        assert_eq!(free_count(), before - 3);
+        let hidden = tables.hide(FAR..FAR + 3 * PAGE_SIZE, true);
+        assert_eq!(hidden, Hidden { is_used: true, was_present: true, has_tables: false });
+        assert!(!tables.entry(FAR).is_present() && tables.entry(FAR).is_used());
+        assert!(tables.entry(FAR + 3 * PAGE_SIZE).is_present());
+        let mut frames = Vec::new();
+        tables.collect(FAR..FAR + 3 * PAGE_SIZE, |entry| frames.push(entry.frame().0));
+        assert_eq!(frames, [100, 101, 102]);
+        assert_eq!(tables.entry(FAR), Entry::EMPTY);
+        let hidden = tables.hide(FAR..FAR + (1 << 40), true);
+        assert_eq!(hidden, Hidden { is_used: true, was_present: true, has_tables: true });
+        tables.collect(FAR..FAR + (1 << 40), |entry| frames.push(entry.frame().0));
+        assert_eq!((frames.len(), free_count()), (4, before), "all tables but the root are free");
+    }
+
+    #[test]
+    fn tables_stay_unless_they_are_to_be_released() {
+        let _turn = machine();
+        let tables = PageTables::new().expect("memory");
+        tables.map(FAR, page(1)).expect("memory");
+        let before = free_count();
+        let range = FAR..FAR + PAGE_SIZE;
+        tables.hide(range.clone(), false);
+        tables.collect(range.clone(), |_| {});
+        assert_eq!(free_count(), before);
+        let hidden = tables.hide(range.clone(), true);
+        assert_eq!(hidden, Hidden { is_used: true, was_present: true, has_tables: true }, "the CPU may remember a table");
+        tables.collect(range, |_| unreachable!("there is no page"));
+        assert_eq!(free_count(), before + 3);
+        assert_eq!(tables.hide(0..usize::MAX & !0xfff, true), Hidden::default());
+    }
+
+    #[test]
+    fn a_neighbour_in_the_same_table_keeps_it() {
+        let _turn = machine();
+        let tables = PageTables::new().expect("memory");
+        let (below, above) = (FAR - FAR % (2 << 20), FAR - FAR % (2 << 20) + (2 << 20) - PAGE_SIZE);
+        for address in [below, FAR, above] {
+            tables.map(address, page(1)).expect("memory");
+        }
+        assert!(!tables.hide(FAR..above, true).has_tables);
+        tables.collect(FAR..above, |_| {});
+        assert!(!tables.hide(below + PAGE_SIZE..above + PAGE_SIZE, true).has_tables);
+        tables.collect(below + PAGE_SIZE..above + PAGE_SIZE, |_| {});
+        assert!(tables.entry(below).is_present());
+        assert!(tables.hide(below..FAR, true).has_tables);
+        tables.collect(below..FAR, |_| {});
+    }
+}
