@@ -61,11 +61,16 @@ impl Barrier {
     }
 
     fn scope(&self) -> Scope {
-        if self.is_shared == 0 { Scope::Private } else { Scope::Shared }
+        if self.is_shared == 0 {
+            Scope::Private
+        } else {
+            Scope::Shared
+        }
     }
 
     fn enter(&self) {
-        lock::lock(&self.lock, None, self.scope()).expect("a wait without a deadline ends with the lock");
+        lock::lock(&self.lock, None, self.scope())
+            .expect("a wait without a deadline ends with the lock");
     }
 
     /// Waits until `limit` threads have arrived.
@@ -127,4 +132,7 @@ impl Barrier {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Barrier>() == 32 && align_of::<Barrier>() == 8, "musl's pthread_barrier_t");
+const _: () = assert!(
+    size_of::<Barrier>() == 32 && align_of::<Barrier>() == 8,
+    "musl's pthread_barrier_t"
+);

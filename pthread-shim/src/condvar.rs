@@ -37,7 +37,11 @@ impl Waiter {
     /// Returns a waiter that is on no list.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: AtomicU32::new(WAITING), older: Cell::new(ptr::null()), newer: Cell::new(ptr::null()) }
+        Self {
+            state: AtomicU32::new(WAITING),
+            older: Cell::new(ptr::null()),
+            newer: Cell::new(ptr::null()),
+        }
     }
 
     /// Sleeps until signalled.
@@ -49,7 +53,11 @@ impl Waiter {
         // Acquire: what the signaller did before is done.
         while self.state.load(Ordering::Acquire) == WAITING {
             // Private: whoever signals runs in this address space, as the list does.
-            match futex::wait(&self.state, WAITING, Sleep::new(deadline, Scope::Private)) {
+            let sleep = Sleep {
+                is_point: true,
+                ..Sleep::new(deadline, Scope::Private)
+            };
+            match futex::wait(&self.state, WAITING, sleep) {
                 // POSIX: a signal handler ends no wait on a condition.
                 Wake::Look | Wake::Interrupted => {}
                 Wake::TimedOut => return Err(Error::TimedOut),
@@ -105,7 +113,11 @@ impl Condvar {
     /// Returns the clock that its time-outs are on.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        if self.clock == 0 { Clock::Realtime } else { Clock::Monotonic }
+        if self.clock == 0 {
+            Clock::Realtime
+        } else {
+            Clock::Monotonic
+        }
     }
 
     /// Puts `waiter` on the list; the caller then gives its mutex back and sleeps.
@@ -134,7 +146,11 @@ impl Condvar {
     /// Returns whether a signal came first: then the wait succeeded after all.
     pub fn leave(&self, waiter: &Waiter) -> bool {
         // Acquire, if it fails: as in `Waiter::sleep`.
-        if waiter.state.compare_exchange(WAITING, LEAVING, Ordering::Relaxed, Ordering::Acquire).is_err() {
+        if waiter
+            .state
+            .compare_exchange(WAITING, LEAVING, Ordering::Relaxed, Ordering::Acquire)
+            .is_err()
+        {
             return true;
         }
         // Not signalled, and never to be: this condition variable waits to be destroyed
@@ -152,7 +168,6 @@ impl Condvar {
         }
         false
     }
-
 
     /// Lets the `limit` longest waiting threads go on.
     pub fn signal(&self, limit: u32) {
@@ -172,7 +187,11 @@ impl Condvar {
             let (older, word) = (waiter.older.get(), ptr::from_ref(&waiter.state));
             // Release: the waiter sees what the caller did before. From here on it may
             // return and take its memory with it, so the list forgets it without a look.
-            if waiter.state.compare_exchange(WAITING, SIGNALLED, Ordering::Release, Ordering::Relaxed).is_err() {
+            if waiter
+                .state
+                .compare_exchange(WAITING, SIGNALLED, Ordering::Release, Ordering::Relaxed)
+                .is_err()
+            {
                 continue;
             }
             self.unlink(older, next);
@@ -226,4 +245,7 @@ impl Condvar {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Condvar>() == 48 && align_of::<Condvar>() == 8, "musl's pthread_cond_t");
+const _: () = assert!(
+    size_of::<Condvar>() == 48 && align_of::<Condvar>() == 8,
+    "musl's pthread_cond_t"
+);

@@ -9,8 +9,8 @@ use core::ptr;
 use linux_raw_sys::{
     errno::{EAGAIN, EFAULT, EINTR, EINVAL, ETIMEDOUT},
     general::{
-        __NR_futex, FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_PRIVATE_FLAG, FUTEX_WAIT_BITSET,
-        FUTEX_WAKE_BITSET,
+        __NR_futex, FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_PRIVATE_FLAG,
+        FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET,
     },
 };
 
@@ -57,13 +57,20 @@ pub struct Sleep<'a> {
     pub scope: Scope,
     /// Which wake-ups reach the caller: those that share a bit.
     pub bits: u32,
+    /// Whether `pthread_cancel` may end the thread here.
+    pub is_point: bool,
 }
 
 impl<'a> Sleep<'a> {
     /// A sleep that any wake-up ends.
     #[must_use]
     pub fn new(deadline: Option<&'a Deadline>, scope: Scope) -> Self {
-        Self { deadline, scope, bits: ANY }
+        Self {
+            deadline,
+            scope,
+            bits: ANY,
+            is_point: false,
+        }
     }
 }
 
@@ -74,12 +81,21 @@ pub fn wait(word: &AtomicU32, expected: u32, sleep: Sleep<'_>) -> Wake {
 
 /// Sleeps while the low half of `word` is `expected`; may return early for no reason.
 pub fn wait_low(word: &AtomicU64, expected: u32, sleep: Sleep<'_>) -> Wake {
-    const { assert!(cfg!(target_endian = "little"), "the low half has the address of the whole") }
+    const {
+        assert!(
+            cfg!(target_endian = "little"),
+            "the low half has the address of the whole"
+        )
+    }
     wait_at(ptr::from_ref(word).cast(), expected, sleep)
 }
 
 fn operation(command: u32, scope: Scope) -> usize {
-    let private = if scope == Scope::Private { FUTEX_PRIVATE_FLAG } else { 0 };
+    let private = if scope == Scope::Private {
+        FUTEX_PRIVATE_FLAG
+    } else {
+        0
+    };
     (command | private) as usize
 }
 
@@ -101,13 +117,24 @@ fn wait_at(word: *const AtomicU32, expected: u32, sleep: Sleep<'_>) -> Wake {
     }
     // SAFETY: futex reads the word and the timeout, both alive for the length of the call
     // by the references the caller holds, and writes nothing.
-    let result = unsafe {
+    let call = || unsafe {
         sys::call(
             __NR_futex,
-            [word.addr(), command, expected as usize, timeout.addr(), 0, sleep.bits as usize],
+            [
+                word.addr(),
+                command,
+                expected as usize,
+                timeout.addr(),
+                0,
+                sleep.bits as usize,
+            ],
         )
     };
-    match result {
+    match if sleep.is_point {
+        sys::cancellable(call)
+    } else {
+        call()
+    } {
         Ok(_) => Wake::Look,
         Err(error) => match error.number() {
             EAGAIN => Wake::Look,
@@ -132,7 +159,14 @@ pub fn wake_bits(word: *const AtomicU32, count: u32, bits: u32, scope: Scope) ->
     let result = unsafe {
         sys::call(
             __NR_futex,
-            [word.addr(), operation(FUTEX_WAKE_BITSET, scope), count as usize, 0, 0, bits as usize],
+            [
+                word.addr(),
+                operation(FUTEX_WAKE_BITSET, scope),
+                count as usize,
+                0,
+                0,
+                bits as usize,
+            ],
         )
     };
     // A shared word that is no longer mapped has no key; nobody can sleep there.

@@ -49,13 +49,20 @@ pub struct Sleep<'a> {
     pub scope: Scope,
     /// Which wake-ups reach the caller: those that share a bit.
     pub bits: u32,
+    /// Whether `pthread_cancel` may end the thread here; nobody calls it in the model.
+    pub is_point: bool,
 }
 
 impl<'a> Sleep<'a> {
     /// A sleep that any wake-up ends.
     #[must_use]
     pub fn new(deadline: Option<&'a Deadline>, scope: Scope) -> Self {
-        Self { deadline, scope, bits: ANY }
+        Self {
+            deadline,
+            scope,
+            bits: ANY,
+            is_point: false,
+        }
     }
 }
 
@@ -113,7 +120,9 @@ fn end(sleeper: &Sleeper, wake: Wake) {
 
 /// Sleeps while `word` is `expected`.
 pub fn wait(word: &AtomicU32, expected: u32, sleep: Sleep<'_>) -> Wake {
-    wait_while(ptr::from_ref(word).addr(), sleep, || word.load(Ordering::Relaxed) == expected)
+    wait_while(ptr::from_ref(word).addr(), sleep, || {
+        word.load(Ordering::Relaxed) == expected
+    })
 }
 
 /// Sleeps while the low half of `word` is `expected`.

@@ -9,7 +9,15 @@ unsafe extern "C" {
 
 /// Runs a Linux system call; see `crate::sys`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn kernel_syscall(n: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize {
+unsafe extern "C" fn kernel_syscall(
+    n: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> isize {
     // SAFETY: the caller's contract; errno belongs to this thread.
     unsafe {
         match syscall(n.cast_signed() as c_long, a, b, c, d, e, f) {

@@ -36,9 +36,14 @@ pub enum Heir {
 
 impl Lifecycle {
     /// Returns the state of a thread that begins.
+    #[cfg(any(test, loom))]
     #[must_use]
     pub fn new(is_detached: bool) -> Self {
-        Self(AtomicU32::new(if is_detached { DETACHED } else { JOINABLE }))
+        Self(AtomicU32::new(if is_detached {
+            DETACHED
+        } else {
+            JOINABLE
+        }))
     }
 
     /// Tells whether nobody may join the thread.
@@ -57,13 +62,20 @@ impl Lifecycle {
     pub fn exit(&self) -> Heir {
         // AcqRel: with the exchange in `detach` one of the two is first, and the second
         // knows what the first did.
-        if self.0.swap(EXITING, Ordering::AcqRel) == DETACHED { Heir::Nobody } else { Heir::Joiner }
+        if self.0.swap(EXITING, Ordering::AcqRel) == DETACHED {
+            Heir::Nobody
+        } else {
+            Heir::Joiner
+        }
     }
 
-    /// Takes back `exit`, for the thread that turned out to be the last.
-    pub fn unexit(&self, heir: Heir) {
-        let state = if heir == Heir::Nobody { DETACHED } else { JOINABLE };
-        self.0.store(state, Ordering::Relaxed);
+    /// Sets the state of a thread that begins, or that `exit` turned out to be too early for.
+    pub fn restart(&self, is_detached: bool) {
+        // Relaxed: nobody else acts on the thread yet.
+        self.0.store(
+            if is_detached { DETACHED } else { JOINABLE },
+            Ordering::Relaxed,
+        );
     }
 
     /// Leaves the thread to itself. Returns false if it is ending already: then the caller
@@ -73,7 +85,10 @@ impl Lifecycle {
     ///
     /// `Invalid` if it was detached before.
     pub fn detach(&self) -> Result<bool, Error> {
-        match self.0.compare_exchange(JOINABLE, DETACHED, Ordering::AcqRel, Ordering::Acquire) {
+        match self
+            .0
+            .compare_exchange(JOINABLE, DETACHED, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => Ok(true),
             Err(DETACHED) => Err(Error::Invalid),
             Err(_) => Ok(false),
@@ -94,7 +109,14 @@ pub fn wait_for_end(tid: &AtomicU32, deadline: Option<&Deadline>) -> Result<(), 
             return Ok(());
         }
         // Shared: that is how the kernel wakes here.
-        match futex::wait(tid, current, Sleep::new(deadline, Scope::Shared)) {
+        match futex::wait(
+            tid,
+            current,
+            Sleep {
+                is_point: true,
+                ..Sleep::new(deadline, Scope::Shared)
+            },
+        ) {
             Wake::Look | Wake::Interrupted => {}
             Wake::TimedOut => return Err(Error::TimedOut),
             Wake::Invalid => return Err(Error::Invalid),

@@ -26,7 +26,8 @@ const CONTENDED: u32 = 2;
 /// Takes the lock if it is free.
 pub fn try_lock(word: &AtomicU32) -> bool {
     // Acquire: sees what the last holder wrote before its Release in `unlock`.
-    word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
 }
 
 /// Takes the lock, asleep until it is free or `deadline` has passed.
@@ -35,7 +36,11 @@ pub fn try_lock(word: &AtomicU32) -> bool {
 ///
 /// `TimedOut`, or `Invalid` for a deadline that is no time.
 pub fn lock(word: &AtomicU32, deadline: Option<&Deadline>, scope: Scope) -> Result<(), Error> {
-    if try_lock(word) { Ok(()) } else { lock_slow(word, deadline, scope) }
+    if try_lock(word) {
+        Ok(())
+    } else {
+        lock_slow(word, deadline, scope)
+    }
 }
 
 #[cold]

@@ -28,7 +28,13 @@ fn model(test: impl Fn() + Sync + Send + 'static) {
     builder.check(test);
 }
 
-const SOON: Deadline = Deadline { clock: Clock::Monotonic, at: Timespec { seconds: 1, nanoseconds: 0 } };
+const SOON: Deadline = Deadline {
+    clock: Clock::Monotonic,
+    at: Timespec {
+        seconds: 1,
+        nanoseconds: 0,
+    },
+};
 
 /// Data that a lock guards: loom reports an access that overlaps a write.
 struct Guarded(UnsafeCell<u32>);
@@ -110,7 +116,10 @@ fn owned_mutex_excludes(kind: Kind) {
         let shared = Arc::new((Mutex::new(kind), Guarded::new()));
         let work = |tid: u32, shared: &(Mutex, Guarded)| {
             let robust = HeldRobust::new();
-            let me = Me { tid, robust: &robust };
+            let me = Me {
+                tid,
+                robust: &robust,
+            };
             shared.0.lock(me, None).unwrap();
             shared.1.add_one();
             shared.0.unlock(me).unwrap();
@@ -143,13 +152,22 @@ fn a_robust_mutex_outlives_its_owner() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
                 let robust = HeldRobust::new();
-                let result = shared.lock(Me { tid: 1, robust: &robust }, None);
+                let result = shared.lock(
+                    Me {
+                        tid: 1,
+                        robust: &robust,
+                    },
+                    None,
+                );
                 robust.abandon_all();
                 result
             })
         };
         let robust = HeldRobust::new();
-        let me = Me { tid: 2, robust: &robust };
+        let me = Me {
+            tid: 2,
+            robust: &robust,
+        };
         let here = shared.lock(me, None);
         if here.is_err() {
             shared.make_consistent(me).unwrap();
@@ -170,7 +188,11 @@ struct Mailbox {
 
 impl Mailbox {
     fn new() -> Self {
-        Self { mutex: AtomicU32::new(lock::FREE), condvar: Condvar::new(Clock::Monotonic), letters: Guarded::new() }
+        Self {
+            mutex: AtomicU32::new(lock::FREE),
+            condvar: Condvar::new(Clock::Monotonic),
+            letters: Guarded::new(),
+        }
     }
 
     /// Waits for a letter as a C program does; returns whether one was there.
@@ -398,7 +420,13 @@ fn a_barrier_lets_all_go_and_may_be_destroyed_by_the_first_out() {
         assert_eq!(shared.1.read(), 1);
         shared.0.destroy().unwrap();
         let there = other.join().unwrap();
-        assert_eq!([here, there].iter().filter(|&&passed| passed == Passed::Last).count(), 1);
+        assert_eq!(
+            [here, there]
+                .iter()
+                .filter(|&&passed| passed == Passed::Last)
+                .count(),
+            1
+        );
     });
 }
 

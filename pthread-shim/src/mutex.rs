@@ -52,7 +52,11 @@ impl Kind {
     ///
     /// `Invalid` if POSIX knows no such type.
     pub fn with_type(self, number: u32) -> Result<Self, Error> {
-        if number > 2 { Err(Error::Invalid) } else { Ok(Self(self.0 & !Self::RELOCK | number)) }
+        if number > 2 {
+            Err(Error::Invalid)
+        } else {
+            Ok(Self(self.0 & !Self::RELOCK | number))
+        }
     }
 
     /// Returns this kind, robust or not.
@@ -92,7 +96,11 @@ impl Kind {
     /// Returns whom the mutex is shared with.
     #[must_use]
     pub fn scope(self) -> Scope {
-        if self.0 & Self::SHARED == 0 { Scope::Private } else { Scope::Shared }
+        if self.0 & Self::SHARED == 0 {
+            Scope::Private
+        } else {
+            Scope::Shared
+        }
     }
 
     /// Tells whether the word says no more than held or free.
@@ -113,12 +121,18 @@ impl HeldRobust {
     #[cfg(any(test, loom))]
     #[must_use]
     pub fn new() -> Self {
-        Self { head: Cell::new(ptr::null()) }
+        Self {
+            head: Cell::new(ptr::null()),
+        }
     }
 
     fn first(&self) -> *const Mutex {
         let head = self.head.get();
-        if ptr::addr_eq(head, ptr::from_ref(self)) { ptr::null() } else { head }
+        if ptr::addr_eq(head, ptr::from_ref(self)) {
+            ptr::null()
+        } else {
+            head
+        }
     }
 
     fn push(&self, mutex: &Mutex) {
@@ -215,7 +229,11 @@ impl Mutex {
     #[must_use]
     pub fn is_held(&self) -> bool {
         let value = self.word.load(Ordering::Relaxed);
-        if self.kind.is_plain() { value != lock::FREE } else { !matches!(value & OWNER, 0 | GONE) }
+        if self.kind.is_plain() {
+            value != lock::FREE
+        } else {
+            !matches!(value & OWNER, 0 | GONE)
+        }
     }
 
     /// Tells whether `me` may wait on a condition with this mutex; a plain one cannot know.
@@ -248,7 +266,11 @@ impl Mutex {
     /// taken all the same.
     pub fn try_lock(&self, me: Me<'_>) -> Result<(), Error> {
         if self.kind.is_plain() {
-            return if lock::try_lock(&self.word) { Ok(()) } else { Err(Error::Busy) };
+            return if lock::try_lock(&self.word) {
+                Ok(())
+            } else {
+                Err(Error::Busy)
+            };
         }
         self.try_lock_owned(me)
     }
@@ -286,7 +308,10 @@ impl Mutex {
                     continue;
                 }
                 GONE if self.kind.is_robust() => return Err(Error::NotRecoverable),
-                owner if owner == me.tid && (self.kind.is_robust() || self.kind.relock() == Relock::Fails) => {
+                owner
+                    if owner == me.tid
+                        && (self.kind.is_robust() || self.kind.relock() == Relock::Fails) =>
+                {
                     return Err(Error::Deadlock);
                 }
                 _ => {}
@@ -294,7 +319,10 @@ impl Mutex {
             let waited = value | WAITERS;
             // Relaxed: the futex compares again, and the owner's unlock is one exchange.
             if value != waited
-                && self.word.compare_exchange(value, waited, Ordering::Relaxed, Ordering::Relaxed).is_err()
+                && self
+                    .word
+                    .compare_exchange(value, waited, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_err()
             {
                 continue;
             }
@@ -308,7 +336,9 @@ impl Mutex {
 
     fn take(&self, value: u32, new: u32) -> bool {
         // Acquire: sees what the last owner wrote before its Release in `release`.
-        self.word.compare_exchange(value, new, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.word
+            .compare_exchange(value, new, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Books the mutex that this thread just took from the state `before`.
@@ -318,7 +348,11 @@ impl Mutex {
             return Ok(());
         }
         me.robust.push(self);
-        if before & OWNER_DIED == 0 { Ok(()) } else { Err(Error::OwnerDied) }
+        if before & OWNER_DIED == 0 {
+            Ok(())
+        } else {
+            Err(Error::OwnerDied)
+        }
     }
 
     /// Gives the mutex back.
@@ -344,7 +378,11 @@ impl Mutex {
             me.robust.remove(self);
         }
         // Nobody called `make_consistent` after the last owner's death.
-        if value & OWNER_DIED != 0 { self.release(GONE, futex::ALL) } else { self.release(0, 1) }
+        if value & OWNER_DIED != 0 {
+            self.release(GONE, futex::ALL)
+        } else {
+            self.release(0, 1)
+        }
         Ok(())
     }
 
@@ -383,4 +421,7 @@ impl Mutex {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Mutex>() == 40 && align_of::<Mutex>() == 8, "musl's pthread_mutex_t");
+const _: () = assert!(
+    size_of::<Mutex>() == 40 && align_of::<Mutex>() == 8,
+    "musl's pthread_mutex_t"
+);

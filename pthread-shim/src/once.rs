@@ -38,12 +38,20 @@ impl Once {
             return false;
         }
         loop {
-            match self.0.compare_exchange(NEW, RUNNING, Ordering::Acquire, Ordering::Acquire) {
+            match self
+                .0
+                .compare_exchange(NEW, RUNNING, Ordering::Acquire, Ordering::Acquire)
+            {
                 Ok(_) => return true,
                 Err(DONE) => return false,
                 Err(RUNNING) => {
                     // Failure means that the state moved on: then the futex sees it too.
-                    let _ = self.0.compare_exchange(RUNNING, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
+                    let _ = self.0.compare_exchange(
+                        RUNNING,
+                        AWAITED,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    );
                 }
                 Err(_) => {}
             }

@@ -51,7 +51,11 @@ impl RwLock {
     }
 
     fn scope(&self) -> Scope {
-        if self.is_shared == 0 { Scope::Private } else { Scope::Shared }
+        if self.is_shared == 0 {
+            Scope::Private
+        } else {
+            Scope::Shared
+        }
     }
 
     /// Tells whether some thread holds the lock.
@@ -74,7 +78,12 @@ impl RwLock {
                 _ => {}
             }
             // Acquire: sees what the last writer wrote before its Release in `unlock`.
-            match self.word.compare_exchange_weak(value, value + 1, Ordering::Acquire, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(
+                value,
+                value + 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Ok(()),
                 Err(current) => value = current,
             }
@@ -115,7 +124,10 @@ impl RwLock {
         while value & HOLDERS == 0 {
             // Acquire: sees what the last holders did before their Release in `unlock`.
             let new = value | WRITER | waiters;
-            match self.word.compare_exchange_weak(value, new, Ordering::Acquire, Ordering::Relaxed) {
+            match self
+                .word
+                .compare_exchange_weak(value, new, Ordering::Acquire, Ordering::Relaxed)
+            {
                 Ok(_) => {
                     // Relaxed: only this thread ever finds its own id in it.
                     self.writer.store(tid, Ordering::Relaxed);
@@ -147,19 +159,39 @@ impl RwLock {
     }
 
     fn refuse_writer(&self, tid: u32) -> Result<(), Error> {
-        if self.writer.load(Ordering::Relaxed) == tid { Err(Error::Deadlock) } else { Ok(()) }
+        if self.writer.load(Ordering::Relaxed) == tid {
+            Err(Error::Deadlock)
+        } else {
+            Ok(())
+        }
     }
 
     /// Sleeps once while the word is `value` and announces it there as `flag`.
-    fn sleep(&self, value: u32, flag: u32, bits: u32, deadline: Option<&Deadline>) -> Result<(), Error> {
+    fn sleep(
+        &self,
+        value: u32,
+        flag: u32,
+        bits: u32,
+        deadline: Option<&Deadline>,
+    ) -> Result<(), Error> {
         let waited = value | flag;
         // Relaxed: the futex compares again, and giving back is one exchange.
         if value != waited
-            && self.word.compare_exchange(value, waited, Ordering::Relaxed, Ordering::Relaxed).is_err()
+            && self
+                .word
+                .compare_exchange(value, waited, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
         {
             return Ok(());
         }
-        match futex::wait(&self.word, waited, Sleep { bits, ..Sleep::new(deadline, self.scope()) }) {
+        match futex::wait(
+            &self.word,
+            waited,
+            Sleep {
+                bits,
+                ..Sleep::new(deadline, self.scope())
+            },
+        ) {
             Wake::Look | Wake::Interrupted => Ok(()),
             Wake::TimedOut => Err(Error::TimedOut),
             Wake::Invalid => Err(Error::Invalid),
@@ -194,14 +226,21 @@ impl RwLock {
             };
             // Release: the next holder sees what this one did. After it, others may free
             // the lock: from here on it is an address.
-            match self.word.compare_exchange_weak(value, new, Ordering::Release, Ordering::Relaxed) {
+            match self
+                .word
+                .compare_exchange_weak(value, new, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) if new & HOLDERS != 0 => return Ok(()),
                 Ok(_) => break,
                 Err(current) => value = current,
             }
         }
         // READERS may be stale, its readers timed out: then nobody would wake the writers.
-        let readers = if value & READERS == 0 { 0 } else { futex::wake_bits(word, futex::ALL, WAKE_READERS, scope) };
+        let readers = if value & READERS == 0 {
+            0
+        } else {
+            futex::wake_bits(word, futex::ALL, WAKE_READERS, scope)
+        };
         if readers == 0 && value & WRITERS != 0 {
             futex::wake_bits(word, 1, WAKE_WRITERS, scope);
         }
@@ -210,4 +249,7 @@ impl RwLock {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<RwLock>() == 56 && align_of::<RwLock>() == 8, "musl's pthread_rwlock_t");
+const _: () = assert!(
+    size_of::<RwLock>() == 56 && align_of::<RwLock>() == 8,
+    "musl's pthread_rwlock_t"
+);

@@ -27,9 +27,17 @@ fn value_in(state: u64) -> u32 {
 
 impl Semaphore {
     /// Returns a semaphore of this value, at most [`MAX`].
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        Self(AtomicU64::new(value as u64))
+    }
+
+    /// Returns a semaphore of this value, at most [`MAX`].
+    #[cfg(loom)]
     #[must_use]
     pub fn new(value: u32) -> Self {
-        Self(AtomicU64::new(u64::from(value)))
+        Self(AtomicU64::new(value as u64))
     }
 
     /// Returns the value, which may be another one already.
@@ -51,7 +59,12 @@ impl Semaphore {
         let mut state = self.0.load(Ordering::Relaxed);
         while value_in(state) > 0 {
             // Acquire: sees what the thread wrote whose Release in `post` is taken here.
-            match self.0.compare_exchange_weak(state, state - 1 - waiters, Ordering::Acquire, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(
+                state,
+                state - 1 - waiters,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Ok(()),
                 Err(current) => state = current,
             }
@@ -83,6 +96,15 @@ impl Semaphore {
         self.0.fetch_sub(WAITER, Ordering::Relaxed);
     }
 
+    /// Takes back `enter` for a waiter that is cancelled. A wake-up may have reached it
+    /// that was meant for whoever takes the value, so it is passed on.
+    pub fn abandon(&self, scope: Scope) {
+        self.leave();
+        if self.value() > 0 {
+            futex::wake_low(ptr::from_ref(&self.0), 1, scope);
+        }
+    }
+
     /// Takes one for a booked waiter, whose booking ends if it succeeds.
     ///
     /// # Errors
@@ -90,7 +112,14 @@ impl Semaphore {
     /// As `wait`.
     pub fn sleep(&self, deadline: Option<&Deadline>, scope: Scope) -> Result<(), Error> {
         while self.take(WAITER).is_err() {
-            match futex::wait_low(&self.0, 0, Sleep::new(deadline, scope)) {
+            match futex::wait_low(
+                &self.0,
+                0,
+                Sleep {
+                    is_point: true,
+                    ..Sleep::new(deadline, scope)
+                },
+            ) {
                 Wake::Look => {}
                 Wake::TimedOut => return Err(Error::TimedOut),
                 Wake::Interrupted => return Err(Error::Interrupted),
@@ -113,7 +142,12 @@ impl Semaphore {
                 return Err(Error::Overflow);
             }
             // Release: who takes this one sees what the caller did before.
-            match self.0.compare_exchange_weak(state, state + 1, Ordering::Release, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(
+                state,
+                state + 1,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => break,
                 Err(current) => state = current,
             }

@@ -3,13 +3,21 @@
 use core::ffi::c_int;
 
 use linux_raw_sys::general::{
-    __NR_gettid, __NR_mmap, __NR_mprotect, __NR_munmap, __NR_rt_sigprocmask, MAP_ANONYMOUS, MAP_NORESERVE, MAP_PRIVATE,
-    MAP_STACK, PROT_NONE, PROT_READ, PROT_WRITE, SIG_SETMASK,
+    __NR_gettid, __NR_mmap, __NR_mprotect, __NR_munmap, __NR_rt_sigprocmask, MAP_ANONYMOUS,
+    MAP_NORESERVE, MAP_PRIVATE, MAP_STACK, PROT_NONE, PROT_READ, PROT_WRITE, SIG_SETMASK,
 };
 
 unsafe extern "C" {
     /// Runs Linux system call `n`; answers a result or a negated error number.
-    fn kernel_syscall(n: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+    fn kernel_syscall(
+        n: usize,
+        a: usize,
+        b: usize,
+        c: usize,
+        d: usize,
+        e: usize,
+        f: usize,
+    ) -> isize;
 }
 
 /// An error number of the kernel.
@@ -69,6 +77,16 @@ pub fn call_plain<const N: usize>(number: u32, numbers: [usize; N]) -> Result<us
     unsafe { call(number, arguments) }
 }
 
+/// Makes a call that sleeps and at which the thread may be cancelled.
+#[cfg(target_os = "none")]
+pub use crate::c_abi::cancel::point as cancellable;
+
+/// Makes a call that sleeps and at which the thread may be cancelled: never, on a host.
+#[cfg(not(target_os = "none"))]
+pub fn cancellable<T>(call: impl FnOnce() -> T) -> T {
+    call()
+}
+
 /// Returns the calling thread's id; see `gettid(2)`.
 #[must_use]
 pub fn gettid() -> u32 {
@@ -100,7 +118,13 @@ pub fn map_stack(len: usize) -> Result<*mut u8, Errno> {
 /// What `mprotect(2)` lists.
 pub unsafe fn forbid_access(start: *mut u8, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller's contract.
-    unsafe { call(__NR_mprotect, [start.addr(), len, PROT_NONE as usize, 0, 0, 0]) }.map(|_| ())
+    unsafe {
+        call(
+            __NR_mprotect,
+            [start.addr(), len, PROT_NONE as usize, 0, 0, 0],
+        )
+    }
+    .map(|_| ())
 }
 
 /// Unmaps `len` bytes at `start`.
@@ -121,11 +145,20 @@ pub type SignalMask = u64;
 /// Changes the calling thread's mask as `how` says; returns the one before.
 pub fn change_signal_mask(how: u32, set: SignalMask) -> SignalMask {
     let mut old: SignalMask = 0;
-    let arguments =
-        [how as usize, (&raw const set).addr(), (&raw mut old).expose_provenance(), size_of::<SignalMask>(), 0, 0];
+    let arguments = [
+        how as usize,
+        (&raw const set).addr(),
+        (&raw mut old).expose_provenance(),
+        size_of::<SignalMask>(),
+        0,
+        0,
+    ];
     // SAFETY: both masks are live locals of the size passed.
     let result = unsafe { call(__NR_rt_sigprocmask, arguments) };
-    debug_assert!(result.is_ok(), "rt_sigprocmask with valid arguments cannot fail");
+    debug_assert!(
+        result.is_ok(),
+        "rt_sigprocmask with valid arguments cannot fail"
+    );
     old
 }
 

@@ -28,31 +28,67 @@ use crate::{
 };
 
 fn after(clock: Clock, wait: Duration) -> Deadline {
-    let id = if clock == Clock::Realtime { CLOCK_REALTIME } else { CLOCK_MONOTONIC };
-    let mut now = Timespec { seconds: 0, nanoseconds: 0 };
+    let id = if clock == Clock::Realtime {
+        CLOCK_REALTIME
+    } else {
+        CLOCK_MONOTONIC
+    };
+    let mut now = Timespec {
+        seconds: 0,
+        nanoseconds: 0,
+    };
     // SAFETY: the call writes to the live `now`.
-    unsafe { sys::call(__NR_clock_gettime, [id as usize, (&raw mut now).expose_provenance(), 0, 0, 0, 0]) }
-        .expect("both clocks exist");
+    unsafe {
+        sys::call(
+            __NR_clock_gettime,
+            [id as usize, (&raw mut now).expose_provenance(), 0, 0, 0, 0],
+        )
+    }
+    .expect("both clocks exist");
     let nanoseconds = now.nanoseconds + i64::from(wait.subsec_nanos());
     let at = Timespec {
-        seconds: now.seconds + i64::try_from(wait.as_secs()).expect("a short wait") + nanoseconds / 1_000_000_000,
+        seconds: now.seconds
+            + i64::try_from(wait.as_secs()).expect("a short wait")
+            + nanoseconds / 1_000_000_000,
         nanoseconds: nanoseconds % 1_000_000_000,
     };
     Deadline { clock, at }
 }
 
-const LONG_AGO: Deadline = Deadline { clock: Clock::Realtime, at: Timespec { seconds: -5, nanoseconds: 0 } };
-const NO_TIME: Deadline =
-    Deadline { clock: Clock::Monotonic, at: Timespec { seconds: 5, nanoseconds: 1_000_000_000 } };
+const LONG_AGO: Deadline = Deadline {
+    clock: Clock::Realtime,
+    at: Timespec {
+        seconds: -5,
+        nanoseconds: 0,
+    },
+};
+const NO_TIME: Deadline = Deadline {
+    clock: Clock::Monotonic,
+    at: Timespec {
+        seconds: 5,
+        nanoseconds: 1_000_000_000,
+    },
+};
 
 fn kind(type_number: u32) -> Kind {
-    Kind::default().with_type(type_number).expect("a type of POSIX")
+    Kind::default()
+        .with_type(type_number)
+        .expect("a type of POSIX")
 }
 
 /// Runs `test` as two threads of mutexes.
 fn as_two(test: impl FnOnce(Me<'_>, Me<'_>)) {
     let (one, two) = (HeldRobust::new(), HeldRobust::new());
-    test(Me { tid: 10, robust: &one }, Me { tid: 20, robust: &two });
+    test(
+        Me {
+            tid: 10,
+            robust: &one,
+        },
+        Me {
+            tid: 20,
+            robust: &two,
+        },
+    );
 }
 
 #[test]
@@ -62,7 +98,10 @@ fn deadlines_end_waits_on_either_clock() {
         lock::lock_internal(&held);
         let start = Instant::now();
         let deadline = after(clock, Duration::from_millis(30));
-        assert_eq!(lock::lock(&held, Some(&deadline), Scope::Private), Err(Error::TimedOut));
+        assert_eq!(
+            lock::lock(&held, Some(&deadline), Scope::Private),
+            Err(Error::TimedOut)
+        );
         assert!(start.elapsed() >= Duration::from_millis(30));
     }
 }
@@ -71,15 +110,28 @@ fn deadlines_end_waits_on_either_clock() {
 fn a_deadline_matters_only_to_who_must_wait() {
     let word = AtomicU32::new(lock::FREE);
     assert_eq!(lock::lock(&word, Some(&NO_TIME), Scope::Private), Ok(()));
-    assert_eq!(lock::lock(&word, Some(&NO_TIME), Scope::Private), Err(Error::Invalid));
-    assert_eq!(lock::lock(&word, Some(&LONG_AGO), Scope::Private), Err(Error::TimedOut));
+    assert_eq!(
+        lock::lock(&word, Some(&NO_TIME), Scope::Private),
+        Err(Error::Invalid)
+    );
+    assert_eq!(
+        lock::lock(&word, Some(&LONG_AGO), Scope::Private),
+        Err(Error::TimedOut)
+    );
 }
 
 #[test]
 fn relocks_do_what_the_type_says() {
     as_two(|me, other| {
         let recursive = Mutex::new(kind(1));
-        assert_eq!((recursive.lock(me, None), recursive.try_lock(me), recursive.lock(me, None)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(
+            (
+                recursive.lock(me, None),
+                recursive.try_lock(me),
+                recursive.lock(me, None)
+            ),
+            (Ok(()), Ok(()), Ok(()))
+        );
         assert_eq!(recursive.try_lock(other), Err(Error::Busy));
         assert_eq!(recursive.unlock(other), Err(Error::NotOwner));
         for _ in 0..3 {
@@ -90,13 +142,22 @@ fn relocks_do_what_the_type_says() {
 
         let checked = Mutex::new(kind(2));
         assert_eq!(checked.lock(me, None), Ok(()));
-        assert_eq!((checked.lock(me, None), checked.try_lock(me)), (Err(Error::Deadlock), Err(Error::Busy)));
+        assert_eq!(
+            (checked.lock(me, None), checked.try_lock(me)),
+            (Err(Error::Deadlock), Err(Error::Busy))
+        );
         assert_eq!(checked.lock(other, Some(&LONG_AGO)), Err(Error::TimedOut));
-        assert_eq!((checked.unlock(other), checked.unlock(me)), (Err(Error::NotOwner), Ok(())));
+        assert_eq!(
+            (checked.unlock(other), checked.unlock(me)),
+            (Err(Error::NotOwner), Ok(()))
+        );
 
         let normal = Mutex::new(kind(0));
         assert_eq!(normal.lock(me, None), Ok(()));
-        assert_eq!((normal.try_lock(me), normal.lock(me, Some(&LONG_AGO))), (Err(Error::Busy), Err(Error::TimedOut)));
+        assert_eq!(
+            (normal.try_lock(me), normal.lock(me, Some(&LONG_AGO))),
+            (Err(Error::Busy), Err(Error::TimedOut))
+        );
         assert_eq!(normal.unlock(me), Ok(()));
     });
 }
@@ -104,7 +165,10 @@ fn relocks_do_what_the_type_says() {
 #[test]
 fn a_dead_owner_is_reported_until_the_mutex_is_consistent() {
     as_two(|me, other| {
-        let (one, two) = (Mutex::new(kind(0).with_robust(true)), Mutex::new(kind(1).with_robust(true)));
+        let (one, two) = (
+            Mutex::new(kind(0).with_robust(true)),
+            Mutex::new(kind(1).with_robust(true)),
+        );
         one.lock(other, None).unwrap();
         two.lock(other, None).unwrap();
         two.lock(other, None).unwrap();
@@ -112,8 +176,14 @@ fn a_dead_owner_is_reported_until_the_mutex_is_consistent() {
 
         assert_eq!(one.lock(me, None), Err(Error::OwnerDied));
         assert_eq!(one.make_consistent(other), Err(Error::NotOwner));
-        assert_eq!((one.make_consistent(me), one.make_consistent(me)), (Ok(()), Err(Error::Invalid)));
-        assert_eq!((one.unlock(me), one.lock(me, None), one.unlock(me)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(
+            (one.make_consistent(me), one.make_consistent(me)),
+            (Ok(()), Err(Error::Invalid))
+        );
+        assert_eq!(
+            (one.unlock(me), one.lock(me, None), one.unlock(me)),
+            (Ok(()), Ok(()), Ok(()))
+        );
 
         assert_eq!(two.try_lock(me), Err(Error::OwnerDied));
         assert_eq!(two.unlock(me), Ok(()));
@@ -126,10 +196,16 @@ fn a_dead_owner_is_reported_until_the_mutex_is_consistent() {
 #[test]
 fn robust_mutexes_are_given_back_in_any_order() {
     as_two(|me, _| {
-        let mutexes: Vec<_> = (0..4).map(|_| Mutex::new(kind(0).with_robust(true))).collect();
+        let mutexes: Vec<_> = (0..4)
+            .map(|_| Mutex::new(kind(0).with_robust(true)))
+            .collect();
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
-            mutexes.iter().for_each(|mutex| mutex.lock(me, None).unwrap());
-            order.iter().for_each(|&index| mutexes[index].unlock(me).unwrap());
+            mutexes
+                .iter()
+                .for_each(|mutex| mutex.lock(me, None).unwrap());
+            order
+                .iter()
+                .for_each(|&index| mutexes[index].unlock(me).unwrap());
             me.robust.abandon_all();
             assert!(mutexes.iter().all(|mutex| !mutex.is_held()));
         }
@@ -139,9 +215,15 @@ fn robust_mutexes_are_given_back_in_any_order() {
 #[test]
 fn kinds_keep_their_attributes_apart() {
     let all = kind(2).with_robust(true).with_shared(true);
-    assert_eq!((all.relock(), all.is_robust(), all.scope()), (Relock::Fails, true, Scope::Shared));
+    assert_eq!(
+        (all.relock(), all.is_robust(), all.scope()),
+        (Relock::Fails, true, Scope::Shared)
+    );
     let less = all.with_type(1).unwrap().with_robust(false);
-    assert_eq!((less.relock(), less.is_robust(), less.scope()), (Relock::Counts, false, Scope::Shared));
+    assert_eq!(
+        (less.relock(), less.is_robust(), less.scope()),
+        (Relock::Counts, false, Scope::Shared)
+    );
     assert_eq!(all.with_type(3), Err(Error::Invalid));
 }
 
@@ -154,7 +236,10 @@ fn contended_mutexes_count_right() {
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || {
                     let robust = HeldRobust::new();
-                    let me = Me { tid, robust: &robust };
+                    let me = Me {
+                        tid,
+                        robust: &robust,
+                    };
                     for _ in 0..5_000 {
                         shared.0.lock(me, None).unwrap();
                         let value = shared.1.load(StdOrdering::Relaxed);
@@ -164,7 +249,9 @@ fn contended_mutexes_count_right() {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
         assert_eq!(shared.1.load(StdOrdering::Relaxed), 20_000);
     }
 }
@@ -174,7 +261,9 @@ fn signals_reach_the_longest_waiting_first() {
     let condvar = Condvar::new(Clock::Monotonic);
     let waiters: Vec<_> = (0..3).map(|_| Waiter::new()).collect();
     // SAFETY: the waiters outlive the waits, which all end below.
-    waiters.iter().for_each(|waiter| unsafe { condvar.enter(waiter) });
+    waiters
+        .iter()
+        .for_each(|waiter| unsafe { condvar.enter(waiter) });
     assert_eq!(condvar.destroy(), Err(Error::Busy));
     condvar.signal(1);
     assert_eq!(waiters[0].sleep(None), Ok(()));
@@ -206,24 +295,48 @@ fn a_semaphore_counts_to_its_limit() {
     let empty = Semaphore::new(0);
     assert_eq!(empty.try_wait(), Err(Error::Busy));
     let soon = after(Clock::Realtime, Duration::from_millis(10));
-    assert_eq!(empty.wait(Some(&soon), Scope::Private), Err(Error::TimedOut));
-    assert_eq!(empty.wait(Some(&NO_TIME), Scope::Private), Err(Error::Invalid));
-    assert_eq!((empty.post(Scope::Private), empty.wait(None, Scope::Private)), (Ok(()), Ok(())));
+    assert_eq!(
+        empty.wait(Some(&soon), Scope::Private),
+        Err(Error::TimedOut)
+    );
+    assert_eq!(
+        empty.wait(Some(&NO_TIME), Scope::Private),
+        Err(Error::Invalid)
+    );
+    assert_eq!(
+        (empty.post(Scope::Private), empty.wait(None, Scope::Private)),
+        (Ok(()), Ok(()))
+    );
 }
 
 #[test]
 fn a_read_write_lock_knows_its_holders() {
     let lock = RwLock::new(Scope::Private);
-    assert_eq!((lock.read(1, None), lock.read(1, None), lock.try_read()), (Ok(()), Ok(()), Ok(())));
-    assert_eq!((lock.try_write(2), lock.write(2, Some(&LONG_AGO))), (Err(Error::Busy), Err(Error::TimedOut)));
+    assert_eq!(
+        (lock.read(1, None), lock.read(1, None), lock.try_read()),
+        (Ok(()), Ok(()), Ok(()))
+    );
+    assert_eq!(
+        (lock.try_write(2), lock.write(2, Some(&LONG_AGO))),
+        (Err(Error::Busy), Err(Error::TimedOut))
+    );
     for _ in 0..3 {
         assert_eq!(lock.unlock(1), Ok(()));
     }
     assert_eq!(lock.unlock(1), Err(Error::NotOwner));
     assert_eq!(lock.write(2, None), Ok(()));
-    assert_eq!((lock.read(2, None), lock.write(2, None)), (Err(Error::Deadlock), Err(Error::Deadlock)));
-    assert_eq!((lock.try_read(), lock.read(1, Some(&LONG_AGO))), (Err(Error::Busy), Err(Error::TimedOut)));
-    assert_eq!((lock.unlock(1), lock.unlock(2)), (Err(Error::NotOwner), Ok(())));
+    assert_eq!(
+        (lock.read(2, None), lock.write(2, None)),
+        (Err(Error::Deadlock), Err(Error::Deadlock))
+    );
+    assert_eq!(
+        (lock.try_read(), lock.read(1, Some(&LONG_AGO))),
+        (Err(Error::Busy), Err(Error::TimedOut))
+    );
+    assert_eq!(
+        (lock.unlock(1), lock.unlock(2)),
+        (Err(Error::NotOwner), Ok(()))
+    );
     assert!(!lock.is_held());
 }
 
@@ -244,7 +357,9 @@ fn barriers_work_round_after_round() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
     assert_eq!(last.load(StdOrdering::Relaxed), 500);
     barrier.destroy().unwrap();
 }
@@ -302,7 +417,16 @@ proptest! {
 
 fn as_two_checked(steps: &[(bool, bool)]) -> Result<(), TestCaseError> {
     let (one, two) = (HeldRobust::new(), HeldRobust::new());
-    let threads = [Me { tid: 10, robust: &one }, Me { tid: 20, robust: &two }];
+    let threads = [
+        Me {
+            tid: 10,
+            robust: &one,
+        },
+        Me {
+            tid: 20,
+            robust: &two,
+        },
+    ];
     let mutex = Mutex::new(kind(1));
     let (mut owner, mut depth) = (None, 0);
     for &(second, locks) in steps {
@@ -315,7 +439,10 @@ fn as_two_checked(steps: &[(bool, bool)]) -> Result<(), TestCaseError> {
                 depth += 1;
             }
         } else {
-            prop_assert_eq!(mutex.unlock(me), if mine { Ok(()) } else { Err(Error::NotOwner) });
+            prop_assert_eq!(
+                mutex.unlock(me),
+                if mine { Ok(()) } else { Err(Error::NotOwner) }
+            );
             if mine {
                 depth -= 1;
                 owner = owner.filter(|_| depth > 0);

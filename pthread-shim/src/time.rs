@@ -79,8 +79,20 @@ mod tests {
 
     #[test]
     fn nanoseconds_have_a_range() {
-        for (nanoseconds, valid) in [(0, true), (999_999_999, true), (-1, false), (1_000_000_000, false)] {
-            assert_eq!(Timespec { seconds: 5, nanoseconds }.is_valid(), valid);
+        for (nanoseconds, valid) in [
+            (0, true),
+            (999_999_999, true),
+            (-1, false),
+            (1_000_000_000, false),
+        ] {
+            assert_eq!(
+                Timespec {
+                    seconds: 5,
+                    nanoseconds
+                }
+                .is_valid(),
+                valid
+            );
         }
     }
 }

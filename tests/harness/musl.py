@@ -13,7 +13,6 @@ import json
 import re
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 
 from harness import fetch, toolchain
@@ -24,6 +23,8 @@ from harness.toolchain import Target
 
 RECIPE = REPOSITORY / "cpython" / "musl"
 EXCLUDED = RECIPE / "excluded.txt"
+# The provider that excluded.txt names for a source that stays although its folder goes.
+KEPT = "musl"
 # The pure-C helpers of src/thread that may be in the image.
 HELPERS = RECIPE / "thread-helpers.txt"
 
@@ -42,13 +43,17 @@ def excluded() -> dict[str, tuple[str, str]]:
 
 
 def is_excluded(source: str) -> bool:
-    """Tells whether `source` (as `src/thread/x86_64/clone` or `src/thread/clone`) is left out."""
+    """Tells whether `source` (as `src/thread/x86_64/clone` or `src/thread/clone`) is left out.
+
+    A line for the source itself counts before one for its folder.
+    """
     parts = source.split("/")
     neutral = "/".join([*parts[:-2], parts[-1]]) if len(parts) == 4 else source
     names = excluded()
-    return source in names or neutral in names or any(
-        name.endswith("/") and source.startswith(name) for name in names
-    )
+    for name in (source, neutral):
+        if name in names:
+            return names[name][0] != KEPT
+    return any(name.endswith("/") and source.startswith(name) for name in names)
 
 
 def _compile(target: Target, work: Path, log: str, progress: Progress) -> Path:
@@ -57,8 +62,7 @@ def _compile(target: Target, work: Path, log: str, progress: Progress) -> Path:
     archive = fetch.fetch(source, progress)
     folder = work / source.folder
     if not folder.is_dir():
-        with tarfile.open(archive) as tar:
-            tar.extractall(work / "unpacked", filter="data")
+        fetch.unpack(archive, work / "unpacked")
         (work / "unpacked" / source.folder).rename(folder)
     objects = work / "build"
     objects.mkdir(exist_ok=True)
