@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +62,7 @@ def _unpack(work: Path, progress: Progress, log: str) -> Path:
     folder = work / "source"
     if not folder.is_dir():
         shutil.rmtree(work / "unpacked", ignore_errors=True)
-        with tarfile.open(fetch.fetch(source, progress)) as tar:
-            tar.extractall(work / "unpacked", filter="data")
+        fetch.unpack(fetch.fetch(source, progress), work / "unpacked")
         for patch in _patches():
             run(["patch", "-p1", "-i", patch], log, cwd=work / "unpacked" / source.folder)
         (work / "unpacked" / source.folder).rename(folder)

@@ -20,6 +20,7 @@ from harness.progress import StepFailed, run
 from harness.toolchain import Target
 
 EXPORTS = REPOSITORY / "cpython" / "exports.txt"
+IMPORTS = REPOSITORY / "cpython" / "imports.txt"
 
 
 @dataclass(frozen=True, slots=True)

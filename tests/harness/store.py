@@ -19,6 +19,9 @@ from pathlib import Path
 from harness.paths import REPOSITORY, cache
 from harness.progress import Progress
 
+#: How many results of one name stay: enough for some branches side by side.
+KEPT_RESULTS = 4
+
 
 @dataclass
 class Inputs:
@@ -65,6 +68,7 @@ def build(name: str, inputs: Inputs, progress: Progress, what: str, recipe: Call
     key = f"{name}-{inputs.digest()}"
     place = cache() / "built" / key
     if place.is_dir():
+        os.utime(place)
         return place
     with locked(key):
         if place.is_dir():
@@ -79,4 +83,13 @@ def build(name: str, inputs: Inputs, progress: Progress, what: str, recipe: Call
         place.parent.mkdir(parents=True, exist_ok=True)
         os.rename(output, place)
         shutil.rmtree(work, ignore_errors=True)
+    _prune(name)
     return place
+
+
+def _prune(name: str) -> None:
+    """Removes the results of this name that were not used for longest, but for a few."""
+    results = [path for path in (cache() / "built").glob(f"{name}-*") if len(path.name) == len(name) + 17]
+    results.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in results[KEPT_RESULTS:]:
+        shutil.rmtree(old, ignore_errors=True)

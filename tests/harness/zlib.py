@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from pathlib import Path
 
 from harness import fetch, toolchain
@@ -32,8 +31,7 @@ def build_zlib(target: Target, sysroot: Path, sysroot_key: str, progress: Progre
     )
 
     def recipe(work: Path, output: Path) -> None:
-        with tarfile.open(fetch.fetch(source, progress)) as tar:
-            tar.extractall(work, filter="data")
+        fetch.unpack(fetch.fetch(source, progress), work)
         folder = work / source.folder
         wrapper = toolchain.write_wrapper(work / "bin", target, sysroot)
         log = f"zlib-{target.name}"
