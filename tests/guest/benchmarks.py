@@ -470,7 +470,7 @@ def main(argv: list[str]) -> None:
     """Prints every figure."""
     repeats = int(argv[1]) if len(argv) > 1 else 3
     names = set(argv[2:])
-    for name, unit, function in [*FIGURES, *scaling(os.process_cpu_count() or 1)]:
+    for name, unit, function in [*FIGURES, *scaling(len(os.sched_getaffinity(0)))]:
         if names and name not in names:
             continue
         values = [function() for _ in range(repeats)]

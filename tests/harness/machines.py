@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from harness import qemu
 from harness.paths import BUILD
@@ -29,6 +30,15 @@ class Shape:
     append: tuple[str, ...] = ()
 
 
+class Options(TypedDict, total=False):
+    """What a machine may have beside its shape; see `qemu.command`."""
+
+    restarts: bool
+    iso: bool
+    firmware: str
+    qemu: Sequence[str]
+
+
 class Machines:
     """Starts machines of one build. One thread uses it, except for `guest`."""
 
@@ -37,7 +47,7 @@ class Machines:
         self._numbers = itertools.count(1)
         self._shared: dict[Shape, tuple[Guest, ExitStack]] = {}
 
-    def command(self, shape: Shape, python_argv: Sequence[str], **options: object) -> list[str]:
+    def command(self, shape: Shape, python_argv: Sequence[str], **options: Unpack[Options]) -> list[str]:
         """Returns the QEMU command line of a machine that leaves QEMU when it panics."""
         return qemu.command(
             self.settings,
@@ -45,18 +55,18 @@ class Machines:
             memory=shape.memory,
             append=["panic=exit", *shape.append],
             python_argv=list(python_argv),
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
     @contextmanager
-    def guest(self, shape: Shape, **options: object) -> Iterator[Guest]:
+    def guest(self, shape: Shape, **options: Unpack[Options]) -> Iterator[Guest]:
         """Starts a machine that answers calls."""
         command = self.command(shape, AGENT, **options)
         with Guest(command, boot_timeout=60 + 5 * shape.cpus, transcript=self._transcript("guest", shape)) as guest:
             yield guest
 
     @contextmanager
-    def prompt(self, shape: Shape, terminal: str = "dumb", **options: object) -> Iterator[Prompt]:
+    def prompt(self, shape: Shape, terminal: str = "dumb", **options: Unpack[Options]) -> Iterator[Prompt]:
         """Starts a machine and waits for its prompt."""
         shape = Shape(shape.cpus, shape.memory, (*shape.append, f"env.TERM={terminal}"))
         with Prompt(self.command(shape, (), **options), self._transcript("prompt", shape)) as prompt:

@@ -1,0 +1,303 @@
+"""The reference: Linux with the same CPython, in the same QEMU, tuned as far as it goes.
+
+The kernel is Debian's cloud kernel, unpacked so that QEMU enters it by PVH as it does
+ours. The interpreter is made of the very objects of our image, linked with stock musl.
+The initramfs holds only the modules that the benchmarks import. On the command line:
+no probing of the TSC (`tsc=reliable`) and no mitigations.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import shutil
+import stat
+import subprocess
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import fetch, image, images, qemu, toolchain
+from harness.paths import BUILD, REPOSITORY, cache
+from harness.progress import Progress, StepFailed, jobs, run
+from harness.settings import Settings
+from harness.store import Inputs, build
+
+HERE = Path(__file__).parent
+GUEST = REPOSITORY / "tests" / "guest"
+METAPACKAGE = "linux-image-cloud-amd64"
+TUNING = ("console=ttyS0", "quiet", "tsc=reliable", "mitigations=off", "panic=-1", "transparent_hugepage=never")
+STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Linux:
+    """A Linux machine that runs our CPython."""
+
+    kernel: Path
+    initramfs: Path
+    version: str
+
+    def command(self, settings: Settings, cpus: int, memory: str, python_argv: list[str]) -> list[str]:
+        """Returns the QEMU command line: ours, with another kernel in it."""
+        words = qemu.command(settings, cpus=cpus, memory=memory, tests=False)
+        line = " ".join([*TUNING, "rdinit=/init", "--", *(qemu.quote(word) for word in python_argv)])
+        for option, value in (("-kernel", str(self.kernel)), ("-initrd", str(self.initramfs)), ("-append", line)):
+            words[words.index(option) + 1] = value
+        return words
+
+
+def prepare(settings: Settings) -> Linux:
+    """Returns the reference machine, downloaded and built unless it is there."""
+    progress = Progress(STEPS)
+    progress.next("Linux kernel")
+    kernel = _kernel(progress)
+    progress.next("CPython for Linux")
+    libraries = images.build_libraries(settings, Progress(images.STEPS))
+    python = _python(settings, libraries, progress)
+    progress.next("initramfs")
+    initramfs = BUILD / "bench" / "linux-initramfs.img"
+    initramfs.parent.mkdir(parents=True, exist_ok=True)
+    _initramfs(libraries, python, initramfs)
+    return Linux(kernel / "vmlinux", initramfs, (kernel / "version").read_text())
+
+
+def _kernel(progress: Progress) -> Path:
+    """Returns the folder with `vmlinux` and `version`, by apt: the mirror keeps only the newest."""
+    place = cache() / "linux-reference"
+    if (place / "version").is_file():
+        return place
+    partial = place.with_name("linux-reference.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with progress.working("download Debian's cloud kernel"):
+        try:
+            listing = subprocess.run(
+                ["apt-cache", "depends", METAPACKAGE], capture_output=True, text=True, check=True
+            ).stdout
+            package = next(word for word in listing.split() if word.startswith("linux-image-") and word != METAPACKAGE)
+        except (OSError, subprocess.CalledProcessError, StopIteration):
+            raise StepFailed(f"apt knows no {METAPACKAGE}: the Linux reference needs Debian's packages") from None
+        run(["apt-get", "download", package], "linux-reference", cwd=partial)
+        (archive,) = partial.glob("*.deb")
+        run(["dpkg-deb", "-x", archive, partial / "root"], "linux-reference")
+        (compressed,) = (partial / "root" / "boot").glob("vmlinuz-*")
+        (partial / "vmlinux").write_bytes(unpack_kernel(compressed.read_bytes()))
+        (partial / "version").write_text(compressed.name.removeprefix("vmlinuz-"))
+        shutil.rmtree(partial / "root")
+        archive.unlink()
+    shutil.rmtree(place, ignore_errors=True)
+    partial.rename(place)
+    return place
+
+
+def unpack_kernel(compressed: bytes) -> bytes:
+    """Returns the ELF file inside a bzImage: whatever decompresses to one is it."""
+    formats = (
+        (b"\xfd7zXZ\0", lambda data: lzma.LZMADecompressor().decompress(data)),
+        (b"\x1f\x8b\x08", lambda data: zlib.decompressobj(wbits=31).decompress(data)),
+        (b"BZh", lambda data: bz2.BZ2Decompressor().decompress(data)),
+        (b"\x5d\0\0", lambda data: lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data)),
+        (b"\x28\xb5\x2f\xfd", _zstd),
+        (b"\x02\x21\x4c\x18", _lz4),
+    )
+    for magic, decompress in formats:
+        position = compressed.find(magic)
+        while position >= 0:
+            try:
+                found = decompress(compressed[position:])
+            except (lzma.LZMAError, zlib.error, OSError, EOFError, IndexError, StepFailed):
+                found = b""
+            if found.startswith(b"\x7fELF"):
+                return found
+            position = compressed.find(magic, position + 1)
+    raise StepFailed("the Linux kernel is packed in a way this program does not know")
+
+
+def _zstd(data: bytes) -> bytes:
+    """Unpacks the first zstd frame, by the program: Python has had the format since 3.14 only."""
+    if shutil.which("zstd") is None:
+        raise StepFailed("the Linux kernel is packed with zstd: install the package zstd")
+    return subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=False).stdout
+
+
+def _lz4(data: bytes) -> bytes:
+    """Unpacks what `lz4 -l` packed: blocks of at most 8 MiB, each with its size before it."""
+    output = bytearray()
+    position = 4
+    while position + 4 <= len(data):
+        size = int.from_bytes(data[position : position + 4], "little")
+        block = data[position + 4 : position + 4 + size]
+        position += 4 + size
+        if not size or len(block) < size:
+            break
+        output += _lz4_block(block)
+    return bytes(output)
+
+
+def _lz4_block(block: bytes) -> bytearray:
+    """Unpacks one block of sequences: literals, then a match further back in the output."""
+    output = bytearray()
+    place = 0
+
+    def length(nibble: int) -> int:
+        nonlocal place
+        total = nibble
+        while nibble == 15:
+            extra = block[place]
+            place += 1
+            total += extra
+            if extra < 255:
+                break
+        return total
+
+    while place < len(block):
+        token = block[place]
+        place += 1
+        count = length(token >> 4)
+        output += block[place : place + count]
+        place += count
+        if place >= len(block):
+            break
+        distance = block[place] | block[place + 1] << 8
+        place += 2
+        count = length(token & 15) + 4
+        start = len(output) - distance
+        if distance < 1 or start < 0:
+            raise StepFailed("not an LZ4 block")
+        piece = output[start : start + count]
+        output += (piece * (count // distance + 1))[:count] if distance < count else piece
+    return output
+
+
+def _python(settings: Settings, libraries: images.Libraries, progress: Progress) -> Path:
+    """Returns the folder with `python3` and `init`, static programs for Linux over stock musl."""
+    target = toolchain.TARGETS[settings.arch]
+    sources = [HERE / "linux-init.c", HERE / "linux-python.c"]
+    inputs = Inputs(
+        texts={
+            "python": libraries.python.folder.name,
+            "zlib": libraries.zlib.name,
+            "musl": fetch.sources()["musl"].archives[0].sha256,
+            "compiler": toolchain.version(toolchain.CLANG),
+        },
+        files=[*sources, Path(__file__)],
+    )
+
+    def recipe(work: Path, output: Path) -> None:
+        log = "linux-reference"
+        source = fetch.sources()["musl"]
+        if not (work / source.folder).is_dir():
+            with tarfile.open(fetch.fetch(source, progress)) as archive:
+                archive.extractall(work / "unpacked", filter="data")
+            (work / "unpacked" / source.folder).rename(work / source.folder)
+        sysroot = work / "sysroot"
+        compiler = f"{toolchain.CLANG} --target={target.triple}"
+        run(
+            [
+                "sh", "./configure", f"--target={target.triple}", "--prefix=/", "--disable-shared", "--disable-wrapper",
+                f"CC={compiler}", "CFLAGS=-O2 -fno-pie -fno-pic", f"AR={toolchain.AR}", f"RANLIB={toolchain.RANLIB}",
+                "CROSS_COMPILE=",
+            ],
+            log, cwd=work / source.folder,
+        )  # fmt: skip
+        run(["make", f"-j{jobs()}", "install", f"DESTDIR={sysroot}"], log, cwd=work / source.folder)
+        for path in sources:
+            run(
+                [
+                    toolchain.CLANG, f"--target={target.triple}", "-nostdlibinc", f"-isystem{sysroot}/include", "-O2",
+                    "-Wall", "-Wextra", "-Werror", "-fno-pie", "-c", path, "-o", work / f"{path.stem}.o",
+                ],
+                log,
+            )  # fmt: skip
+        libgcc = toolchain.libgcc_folder(target)
+        start: list[str | Path] = [sysroot / "lib" / "crt1.o", sysroot / "lib" / "crti.o"]
+        end: list[str | Path] = [sysroot / "lib" / "crtn.o"]
+        libc: list[str | Path] = [
+            "--start-group",
+            sysroot / "lib" / "libc.a",
+            libgcc / "libgcc.a",
+            libgcc / "libgcc_eh.a",
+            "--end-group",
+        ]
+        linker: list[str | Path] = [toolchain.LINKER, "-static", "--gc-sections", "-z", "stack-size=8388608"]
+        python, zlib_archive = libraries.python, libraries.zlib / "lib" / "libz.a"
+        run(
+            [
+                *linker, *start, python.modules(tests=False), python.archive, zlib_archive, work / "linux-python.o", *libc,
+                *end, "-o", output / "python3",
+            ],
+            log,
+        )  # fmt: skip
+        run([*linker, *start, work / "linux-init.o", *libc, *end, "-o", output / "init"], log)
+
+    return build(f"linux-python-{settings.config}", inputs, progress, "link CPython for Linux over stock musl", recipe)
+
+
+def _initramfs(libraries: images.Libraries, python: Path, output: Path) -> None:
+    """Writes the initramfs: the interpreter, the benchmarks and the modules they import."""
+    at = image.library_name(libraries.python)
+    wanted = _modules(libraries, python, at)
+    work = output.parent / "linux-initramfs"
+    shutil.rmtree(work, ignore_errors=True)
+    entries = []
+    for name, mode, data in read_cpio((libraries.library / "library.cpio").read_bytes()):
+        if stat.S_ISREG(mode) and name in wanted:
+            path = work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            entries.append(image.Entry(name, mode, path))
+    executable = stat.S_IFREG | 0o755
+    entries += [
+        image.Entry("init", executable, python / "init"),
+        image.Entry("bin/python3", executable, python / "python3"),
+    ]
+    entries += [image.Entry(f"tests/{path.name}", stat.S_IFREG | 0o644, path) for path in sorted(GUEST.glob("*.py"))]
+    # CPython looks for these two to find out where its library is.
+    (work / "empty").parent.mkdir(parents=True, exist_ok=True)
+    entries += [image.Entry(f"{at}/lib-dynload", stat.S_IFDIR | 0o755)]
+    entries += [image.Entry(name, stat.S_IFDIR | 0o755) for name in ("dev", "proc", "sys", "tmp")]
+    image.write_cpio(image.parents(entries), output)
+
+
+def _modules(libraries: images.Libraries, python: Path, at: str) -> set[str]:
+    """Returns the files of the library that the benchmarks import, as the initramfs names them."""
+    home = BUILD / "bench" / "linux-home"
+    shutil.rmtree(home, ignore_errors=True)
+    (home / at).parent.mkdir(parents=True)
+    (home / at).symlink_to(libraries.python.library)
+    code = (
+        "import sys, benchmarks, random, statistics, itertools\n"
+        "for m in list(sys.modules.values()):\n"
+        "    f = getattr(m, '__file__', None) or getattr(m, '__origname__', '')\n"
+        "    f and print(f)\n"
+    )
+    listed = subprocess.run(
+        [python / "python3", "-B", "-c", code],
+        env={"PYTHONHOME": str(home), "PYTHONPATH": str(GUEST), "LANG": "C.UTF-8"},
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    prefix = f"{home / at}/"
+    found = {"os.py", *(name.removeprefix(prefix) for name in listed if name.startswith(prefix))}
+    result = set()
+    for name in found:
+        path = Path(name)
+        result |= {f"{at}/{name}", f"{at}/{path.with_suffix('.pyc')}"}
+        result.add(f"{at}/{path.parent / '__pycache__' / path.stem}.cpython-314.pyc")
+    return result
+
+
+def read_cpio(data: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Yields name, mode and contents of what a newc archive holds."""
+    position = 0
+    while data[position : position + 6] == b"070701":
+        fields = [int(data[position + 6 + 8 * i : position + 14 + 8 * i], 16) for i in range(13)]
+        mode, size, name_size = fields[1], fields[6], fields[11]
+        name = data[position + 110 : position + 110 + name_size].rstrip(b"\0").decode()
+        start = (position + 110 + name_size + 3) // 4 * 4
+        if name == "TRAILER!!!":
+            return
+        yield name, mode, data[start : start + size]
+        position = (start + size + 3) // 4 * 4

@@ -1,0 +1,112 @@
+"""Shows the figures: a table, JSON, and plots where matplotlib is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.measure import Series, System
+from harness.paths import REPOSITORY
+
+#: Units in which more is better.
+MORE_IS_BETTER = {"x"}
+
+
+def machine() -> dict[str, str]:
+    """Returns what the figures depend on beside the two systems."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=False).stdout
+    return {
+        "host": f"{platform.system()} {platform.release()}, {model[1] if model else platform.machine()}",
+        "host CPUs": str(len(os.sched_getaffinity(0))),
+        "host load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "QEMU": qemu.splitlines()[0] if qemu else "unknown",
+        "commit": commit or "unknown",
+    }
+
+
+def summary(series: Series) -> str:
+    """Returns the median and the spread of a series."""
+    middle = statistics.median(series.values)
+    return f"{number(middle)} ({number(min(series.values))}-{number(max(series.values))})"
+
+
+def number(value: float) -> str:
+    """Returns three significant digits."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def table(systems: list[System]) -> str:
+    """Returns the table: a row per figure, a column per system, the ratio of the first two."""
+    names = list(dict.fromkeys(name for system in systems for name in system.figures))
+    head = ["figure", "unit", *(f"{system.name}: median (min-max)" for system in systems)]
+    if len(systems) > 1:
+        head.append("PythonOS is")
+    rows = [head]
+    for name in names:
+        found = [system.figures.get(name) for system in systems]
+        unit = next(series.unit for series in found if series)
+        row = [name, unit, *(summary(series) if series else "-" for series in found)]
+        if len(systems) > 1:
+            row.append(verdict(found[0], found[1]))
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def verdict(ours: Series | None, theirs: Series | None) -> str:
+    """Returns how many times as good ours is."""
+    if ours is None or theirs is None:
+        return ""
+    a, b = statistics.median(ours.values), statistics.median(theirs.values)
+    if not a or not b:
+        return ""
+    ratio = a / b if ours.unit in MORE_IS_BETTER else b / a
+    return f"{ratio:.2f} times as good"
+
+
+def write(systems: list[System], settings: dict[str, str], folder: Path) -> str:
+    """Writes results.json, results.txt and the plots; returns the text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {**machine(), **settings}
+    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", table(systems), ""])
+    (folder / "results.txt").write_text(text)
+    figures = {system.name: {name: asdict(series) for name, series in system.figures.items()} for system in systems}
+    (folder / "results.json").write_text(json.dumps({"about": about, "figures": figures}, indent=1) + "\n")
+    plot(systems, folder)
+    return text
+
+
+def plot(systems: list[System], folder: Path) -> None:
+    """Draws one picture per unit, if matplotlib is there."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        return
+    units = dict.fromkeys(series.unit for system in systems for series in system.figures.values())
+    for unit in units:
+        names = list(
+            dict.fromkeys(name for system in systems for name, series in system.figures.items() if series.unit == unit)
+        )
+        figure, axes = pyplot.subplots(figsize=(10, 0.4 * len(names) + 2), layout="constrained")
+        height = 0.8 / len(systems)
+        for place, system in enumerate(systems):
+            values = [statistics.median(system.figures[name].values) if name in system.figures else 0 for name in names]
+            axes.barh([row + place * height for row in range(len(names))], values, height, label=system.name)
+        axes.set_yticks([row + 0.4 - height / 2 for row in range(len(names))], names)
+        axes.invert_yaxis()
+        axes.set_xlabel(unit)
+        axes.legend()
+        figure.savefig(folder / f"{unit}.png", dpi=120)
+        pyplot.close(figure)

@@ -1,0 +1,81 @@
+"""`make bench`: boots PythonOS and Linux in turn, measures both, prints the table.
+
+Options: `--boots N` and `--suites N` say how often each system is booted for the time to the
+first statement and for the other figures; `--no-linux` leaves the reference out; names of
+figures after the options take only those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
+
+from bench import linux, report
+from bench.measure import System, boot, suite
+from harness import images, qemu, settings
+from harness.paths import BUILD
+from harness.progress import StepFailed
+
+MEMORY = "1G"
+#: CPUs of the machines whose boots are measured, and of those that take the other figures.
+BOOT_CPUS = (1, 2, 4)
+SUITE_CPUS = (2, 4)
+
+
+def main() -> int:
+    """Runs the benchmarks; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--boots", type=int, default=5)
+    parser.add_argument("--suites", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-linux", action="store_true")
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    try:
+        chosen = settings.read()
+        images.build_images(chosen, tests=False)
+        reference = None if arguments.no_linux else linux.prepare(chosen)
+    except (settings.BadSetting, StepFailed) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+
+    def ours(cpus: int, memory: str, argv: list[str]) -> list[str]:
+        return qemu.command(chosen, cpus=cpus, memory=memory, python_argv=argv, tests=False)
+
+    systems = [System("PythonOS", ours)]
+    about = {"memory": MEMORY, "threads": "free" if chosen.free_threading else "GIL"}
+    if reference is not None:
+        systems.append(System("Linux", lambda cpus, memory, argv: reference.command(chosen, cpus, memory, argv)))
+        about["Linux"] = f"{reference.version}, {' '.join(linux.TUNING)}"
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"[{time.monotonic() - began:5.0f} s] {what}", file=sys.stderr, flush=True)
+
+    # In turn, so that a change of the host's speed meets both.
+    for number in range(arguments.boots):
+        for cpus in BOOT_CPUS:
+            for system in systems:
+                say(f"boot {number + 1}/{arguments.boots}: {system.name}, {cpus} CPUs")
+                boot(system, cpus, MEMORY)
+    for number in range(arguments.suites):
+        for cpus in SUITE_CPUS:
+            names = arguments.names or ([] if cpus == 2 else ["memory_used", *SCALING])
+            for system in systems:
+                say(f"figures {number + 1}/{arguments.suites}: {system.name}, {cpus} CPUs")
+                suite(system, cpus, MEMORY, arguments.repeats, names)
+    print(report.write(systems, about, BUILD / "bench"))
+    print(f"written to {(BUILD / 'bench').relative_to(BUILD.parent)}/")
+    return 0
+
+
+#: The figures that more than two CPUs are measured by.
+SCALING = [f"speed_up_{count}_{kind}" for count in (2, 4) for kind in ("primes", "arithmetic")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
