@@ -116,10 +116,14 @@ def bench(settings: Settings) -> int:
 
 def mypy(settings: Settings) -> int:
     """Checks the types of the Python sources."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("check", progress)
     python = setup.python_with("mypy")
     if python is None:
-        raise StepFailed("no mypy: install the package mypy")
-    folders = [name for name in ("pylib/kernel", "tests/harness", "tests/guest", "bench") if any((REPOSITORY / name).glob("*.py"))]
+        raise StepFailed("no mypy (try `make setup`)")
+    wanted = ("pylib/kernel", "tests/harness", "tests/guest", "bench")
+    folders = [name for name in wanted if any((REPOSITORY / name).glob("*.py"))]
     return subprocess.run([python, "-m", "mypy", *folders], cwd=REPOSITORY, check=False).returncode
 
 

@@ -7,6 +7,7 @@ machine's, and unpacked into the cache.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -75,14 +76,12 @@ def _from_backports(codename: str, place: Path) -> list[str]:
     packages = [f"{package}/{codename}-backports" for package in PACKAGES]
     run([*apt, "download", *packages[:3]], "backports", cwd=archives)
     # The firmware may be the system's own: only a newer one is in the backports.
-    try:
+    with contextlib.suppress(StepFailed):
         run([*apt, "download", packages[3]], "backports", cwd=archives)
-    except StepFailed:
-        pass
     for package in sorted(archives.glob("*.deb")):
         run(["dpkg-deb", "-x", package, root], "backports")
-    # Libraries that the backport needs and this machine lacks come from the release itself.
-    libraries = [root / "usr" / "lib" / name for name in sorted(path.name for path in (root / "usr" / "lib").glob("*-linux-gnu"))]
+    # What else it needs is what the system's own QEMU needs; the probe at the end tells.
+    libraries = sorted((root / "usr" / "lib").glob("*-linux-gnu"))
     wrapper = Path(command[0])
     wrapper.write_text(
         "#!/bin/sh\n"

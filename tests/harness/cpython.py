@@ -103,7 +103,9 @@ def build_host_python(progress: Progress) -> Path:
         shutil.copy(objects / "python", output / "python")
         # An interpreter that finds `Lib` through pyvenv-like landmarks needs no installation.
         shutil.copytree(
-            work / "source" / "Lib", output / "lib" / f"python{VERSION}", ignore=shutil.ignore_patterns("test", "idlelib")
+            work / "source" / "Lib",
+            output / "lib" / f"python{VERSION}",
+            ignore=shutil.ignore_patterns("test", "idlelib"),
         )
         (output / "lib" / f"python{VERSION}" / "lib-dynload").mkdir()
 

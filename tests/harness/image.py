@@ -112,7 +112,8 @@ def compile_tree(host: Path, folder: Path, at: str, log: str, *, tolerant: bool)
 def build_library(python: CPython, host: Path, progress: Progress) -> Path:
     """Returns the folder with `library.cpio` and `library-tests.cpio`."""
     inputs = Inputs(
-        texts={"python": python.folder.name, "host": host.name}, files=[Path(__file__), Path(cpython.__file__), COMPILER]
+        texts={"python": python.folder.name, "host": host.name},
+        files=[Path(__file__), Path(cpython.__file__), COMPILER],
     )
 
     def recipe(work: Path, output: Path) -> None:

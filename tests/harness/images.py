@@ -70,9 +70,7 @@ def build_libraries(settings: Settings, progress: Progress) -> Libraries:
     progress.next("host python")
     host = cpython.build_host_python(progress)
     progress.next("CPython")
-    python = cpython.build_cpython(
-        target, settings.free_threading, sysroot, key, compression, host, progress
-    )
+    python = cpython.build_cpython(target, settings.free_threading, sysroot, key, compression, host, progress)
     progress.next("library")
     library = image.build_library(python, host, progress)
     return Libraries(libc, compression, host, python, library)

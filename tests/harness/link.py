@@ -69,11 +69,11 @@ def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> No
     """Writes the image to `output` and the map of the link beside it, as `<output>.map`."""
     work.mkdir(parents=True, exist_ok=True)
     kernel = isolate_kernel(parts, work, log)
-    inputs = [kernel, parts.modules, parts.python, parts.libc, parts.zlib, parts.libgcc]
+    inputs: list[str | Path] = [kernel, parts.modules, parts.python, parts.libc, parts.zlib, parts.libgcc]
     # CPython and musl need no group: a linker of this kind remembers what archives hold.
-    command = [
-        toolchain.LINKER, "-static", "--gc-sections", "--strip-debug", "--build-id=none", "-z", "noexecstack", "-z", "max-page-size=4096",
-        "--no-rosegment", "-T", parts.script,
+    command: list[str | Path] = [
+        toolchain.LINKER, "-static", "--gc-sections", "--strip-debug", "--build-id=none", "-z", "noexecstack",
+        "-z", "max-page-size=4096", "--no-rosegment", "-T", parts.script,
     ]  # fmt: skip
     first, table, second = work / "first.elf", work / "ksyms.o", work / "second.elf"
     run([*command, *inputs, "-o", first], log)
@@ -90,7 +90,9 @@ def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> No
     run([*command, f"-Map={output}.map", *inputs, table, "-o", second], log)
     moved = sorted(_code(before) - _code(symbols(second)))
     if moved:
-        raise StepFailed(f"the second link moved {len(moved)} functions, as {moved[0]}: is .ksyms last in {parts.script}?")
+        raise StepFailed(
+            f"the second link moved {len(moved)} functions, as {moved[0]}: is .ksyms last in {parts.script}?"
+        )
     first.unlink()
     second.replace(output)
 

@@ -181,7 +181,7 @@ def thread_objects_in(link_map: Path, built: Path) -> list[str]:
     """
     sources: dict[str, list[str]] = json.loads((built / "image" / "members.json").read_text())
     helpers = {line.split("#")[0].strip() for line in HELPERS.read_text().splitlines()}
-    found = set()
+    found: set[str] = set()
     for member in re.findall(r"libc\.a\(([^)]+)\)", link_map.read_text()):
         found.update(name for name in sources[member] if name.startswith("src/thread/") and name not in helpers)
     return sorted(found)

@@ -85,7 +85,8 @@ def run(
     if code != 0:
         tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         raise StepFailed(
-            f"{words[0]} failed with code {code}; the last lines of {log}:\n" + "\n".join(f"    {line}" for line in tail)
+            f"{words[0]} failed with code {code}; the last lines of {log}:\n"
+            + "\n".join(f"    {line}" for line in tail)
         )
 
 

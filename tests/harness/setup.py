@@ -54,7 +54,9 @@ BUILD = (
     Need("make", ("make",), _tool("make")),
     Need("clang 19", ("clang-19",), _tool("clang-19")),
     Need("lld 19", ("lld-19",), _tool("ld.lld-19")),
-    Need("LLVM 19's tools", ("llvm-19",), lambda: all(map(shutil.which, ("llvm-ar-19", "llvm-objcopy-19", "llvm-nm-19")))),
+    Need(
+        "LLVM 19's tools", ("llvm-19",), lambda: all(map(shutil.which, ("llvm-ar-19", "llvm-objcopy-19", "llvm-nm-19")))
+    ),
 )
 RUN = (Need("QEMU", ("qemu-system-x86",), _tool("qemu-system-x86_64")),)
 ISO = (
@@ -68,7 +70,8 @@ TEST = (
     Need("pytest", ("python3-pytest",), _python_module("pytest")),
     Need("UEFI firmware", ("ovmf",), _any_path("/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF.fd")),
 )
-GROUPS = {"build": BUILD, "run": BUILD + RUN, "iso": BUILD + ISO, "test": BUILD + RUN + ISO + TEST}
+CHECK = (Need("mypy", ("mypy",), _python_module("mypy")),)
+GROUPS = {"build": BUILD, "run": BUILD + RUN, "iso": BUILD + ISO, "test": BUILD + RUN + ISO + TEST, "check": CHECK}
 
 
 def python_with(module: str) -> str | None:
@@ -94,7 +97,10 @@ def _as_root() -> list[str] | None:
     """Returns the words that make a command run as root without a question, if there are any."""
     if os.geteuid() == 0:
         return []
-    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+    ):
         return ["sudo", "-n"]
     return None
 

@@ -125,7 +125,8 @@ def test_debian_mirror_is_an_address() -> None:
 def test_every_excluded_source_of_musl_has_a_reason() -> None:
     found = musl.excluded()
     assert all(
-        provider in ("none", "pthread-shim", "replacements", musl.KEPT) and reason for provider, reason in found.values()
+        provider in ("none", "pthread-shim", "replacements", musl.KEPT) and reason
+        for provider, reason in found.values()
     )
     assert musl.is_excluded("src/thread/pthread_create")
     assert musl.is_excluded("src/thread/x86_64/clone")
