@@ -4,22 +4,26 @@
 use super::file::{File, OpenFlags, PollEvents};
 use super::inode::Inode;
 use super::io::{Sink, Source};
+use super::locks::{LOCKS, Owner};
 use crate::libc::errno::{Errno, SysResult};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use linux_raw_sys::general as raw;
 use smp::Mutex;
 
 /// The highest offset that C's `off_t` can hold.
 pub const MAX_OFFSET: u64 = i64::MAX as u64;
 
+/// The process has ever taken a record lock.
+static HAS_PROCESS_LOCKS: AtomicBool = AtomicBool::new(false);
+
 /// Where a file was found when it was opened, for `/proc/self/fd`.
 pub struct Place {
     /// The directory.
     pub directory: Arc<dyn Inode>,
     /// The name in it.
-    pub name: Box<[u8]>,
+    pub name: Vec<u8>,
 }
 
 /// An open file.
@@ -30,6 +34,21 @@ pub struct Description {
     /// descriptor never get the same bytes (POSIX.1-2024, 2.9.7).
     offset: Mutex<u64>,
     place: Option<Place>,
+    /// Some lock of this open file, or of the process through it, may be in the lock table.
+    has_locks: AtomicBool,
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        if self.has_locks.load(Ordering::Relaxed)
+            && let Ok(metadata) = self.file.metadata()
+        {
+            let file = (metadata.device, metadata.inode);
+            let address = core::ptr::from_ref(self).addr();
+            LOCKS.unlock_all(file, Owner::OpenFile(address));
+            LOCKS.unlock_all(file, Owner::Whole(address));
+        }
+    }
 }
 
 impl Description {
@@ -41,7 +60,7 @@ impl Description {
     /// Like `new`, and remembers where the file was found.
     pub fn at_place(file: Arc<dyn File>, flags: OpenFlags, place: Option<Place>) -> Arc<Self> {
         let flags = AtomicU32::new((flags & OpenFlags::STATUS).bits());
-        Arc::new(Description { file, flags, offset: Mutex::new(0), place })
+        Arc::new(Description { file, flags, offset: Mutex::new(0), place, has_locks: AtomicBool::new(false) })
     }
 
     /// Returns the file.
@@ -81,6 +100,25 @@ impl Description {
         self.flags().contains(OpenFlags::PATH)
     }
 
+    /// Notes that a lock is about to be taken, so that closing gives it up.
+    pub fn note_lock(&self, owner: Owner) {
+        self.has_locks.store(true, Ordering::Relaxed);
+        if owner == Owner::Process {
+            HAS_PROCESS_LOCKS.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs at each close of a descriptor: the process loses its record locks on the file then,
+    /// also those that it took through another descriptor (fcntl(2)).
+    pub fn descriptor_closed(&self) {
+        if HAS_PROCESS_LOCKS.load(Ordering::Relaxed)
+            && let Ok(metadata) = self.file.metadata()
+        {
+            LOCKS.unlock_all((metadata.device, metadata.inode), Owner::Process);
+        }
+        self.file.closed();
+    }
+
     fn check_readable(&self) -> Result<OpenFlags, Errno> {
         let flags = self.flags();
         if flags.is_readable() { Ok(flags) } else { Err(Errno::EBADF) }
@@ -117,6 +155,15 @@ impl Description {
         }
         let count = self.file.write_at(*offset, from)?;
         *offset += count as u64;
+        Ok(count)
+    }
+
+    /// Writes at the end whatever the flags say, and moves the offset there (pwritev2(2) RWF_APPEND).
+    pub fn append(&self, from: &mut dyn Source) -> SysResult {
+        self.check_writable()?;
+        let mut offset = self.offset.lock();
+        let (count, end) = self.file.append(from)?;
+        *offset = end;
         Ok(count)
     }
 

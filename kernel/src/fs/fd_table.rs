@@ -196,6 +196,6 @@ fn fd_index(fd: usize) -> Result<usize, Errno> {
 /// Ends what a descriptor referred to, outside the table's lock.
 fn finish_close(slot: Option<Slot>) {
     if let Some(slot) = slot {
-        slot.description.file().closed();
+        slot.description.descriptor_closed();
     }
 }

@@ -10,6 +10,7 @@
 
 use super::inode::Inode;
 use super::io::{Sink, Source};
+use super::socket::Socket;
 use crate::libc::errno::{Errno, SysResult};
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -125,7 +126,24 @@ impl PollEvents {
 
 /// A point in time as inodes keep it: nanoseconds since 1970, UTC; negative before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(pub i128);
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Makes one from `struct timespec`; what lies outside 1677..2262 becomes the nearest that does not.
+    pub fn new(seconds: i64, nanoseconds: i64) -> Self {
+        Timestamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+    }
+
+    /// Returns whole seconds, rounded down.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// Returns the nanoseconds within the second, 0..1e9.
+    pub fn nanoseconds(self) -> i64 {
+        self.0.rem_euclid(1_000_000_000)
+    }
+}
 
 /// What stat(2) tells, in no particular layout (`libc::stat_layout` has Linux's).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,7 +195,7 @@ pub trait File: Any + Send + Sync {
     fn metadata(&self) -> Result<Metadata, Errno>;
 
     /// Returns the inode behind a file that has a place in a file system.
-    fn inode(&self) -> Option<&Arc<dyn Inode>> {
+    fn inode(&self) -> Option<Arc<dyn Inode>> {
         None
     }
 
@@ -238,6 +256,12 @@ pub trait File: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Gives the file storage, or takes some of it (fallocate(2)).
+    fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        let _ = (mode, offset, len);
+        Err(Errno::ENODEV)
+    }
+
     /// Reports entries from `cursor` on (0: the first) until there are no more or `emit` gives false.
     fn read_dir(&self, cursor: u64, emit: &mut dyn FnMut(DirEntry) -> bool) -> Result<(), Errno> {
         let _ = (cursor, emit);
@@ -265,9 +289,27 @@ pub trait File: Any + Send + Sync {
         Err(Errno::ENOTTY)
     }
 
-    /// Returns the object that mmap(2) maps; `ENODEV` if it cannot be mapped.
-    fn backing(&self) -> Result<Arc<dyn mmap_shim::Backing>, Errno> {
+    /// Returns the object that mmap(2) maps; `ENODEV` if it cannot be mapped. `is_shared_writable`:
+    /// the map may change the file, which a seal can forbid (`EPERM`).
+    fn backing(&self, is_shared_writable: bool) -> Result<Arc<dyn mmap_shim::Backing>, Errno> {
+        let _ = is_shared_writable;
         Err(Errno::ENODEV)
+    }
+
+    /// Opens the file once more, for an open(2) of `/proc/self/fd/N` where there is no inode.
+    fn reopen(&self, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        let _ = flags;
+        Err(Errno::ENXIO)
+    }
+
+    /// Returns the file as a socket, if it is one.
+    fn socket(&self) -> Option<&dyn Socket> {
+        None
+    }
+
+    /// Returns what kind of nameless file it is, as in the link text `anon_inode:[eventfd]`.
+    fn label(&self) -> &'static str {
+        "file"
     }
 
     /// Brings the content to stable storage (fsync(2)); memory has nothing more stable.

@@ -61,6 +61,9 @@ pub enum NewNode<'a> {
     Socket,
 }
 
+/// The flag of [`FsStat::flags`] for a file system that cannot be written.
+pub const ST_RDONLY: u64 = 1;
+
 /// Numbers of a whole file system, for statfs(2).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FsStat {
@@ -115,6 +118,13 @@ pub trait Inode: Any + Send + Sync {
     /// Returns this directory's name in its parent.
     fn name(&self) -> Vec<u8> {
         Vec::new()
+    }
+
+    /// Reports the names of a directory without `.` and `..`, each with inode number and type.
+    /// `emit` may not use the directory.
+    fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType)) -> Result<(), Errno> {
+        let _ = emit;
+        Err(Errno::ENOTDIR)
     }
 
     /// Creates a name in a directory; `EEXIST` if it is there. `mode` has permission bits only.
@@ -211,6 +221,17 @@ pub trait Inode: Any + Send + Sync {
     /// Returns the root of the file system that is mounted on this directory.
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
         None
+    }
+
+    /// Covers this directory with the root of a file system.
+    fn mount(&self, root: Arc<dyn Inode>) -> Result<(), Errno> {
+        let _ = root;
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Tells the root of a file system which directory it covers, for its `parent` and `name`.
+    fn set_mount_point(&self, point: &Arc<dyn Inode>) {
+        let _ = point;
     }
 }
 

@@ -1,7 +1,37 @@
 //! Files: what is open, where it lies, and the file systems that hold it.
 
+pub mod anonymous;
+pub mod clock;
+pub mod content;
+pub mod context;
+pub mod cpio;
 pub mod description;
+pub mod devfs;
+pub mod directory_file;
+pub mod epoll_set;
+pub mod eventfd;
 pub mod fd_table;
+pub mod fifo;
 pub mod file;
+pub mod image;
 pub mod inode;
 pub mod io;
+pub mod kmsg;
+pub mod limits;
+pub mod locks;
+pub mod memfd;
+pub mod mount;
+pub mod name;
+pub mod open;
+pub mod page;
+pub mod pipe;
+pub mod procfs;
+pub mod ring;
+pub mod socket;
+pub mod socket_options;
+pub mod synthetic;
+pub mod sysfs;
+pub mod system;
+pub mod tmpfs;
+pub mod unix;
+pub mod walk;

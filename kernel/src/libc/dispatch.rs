@@ -27,7 +27,26 @@ const TABLE_LEN: usize = 512;
 
 /// Every list of calls; a file of `libc/` that gains calls adds its list here.
 const LISTS: &[Calls] = &[
+    super::credentials::CALLS,
+    super::descriptors::CALLS,
+    super::epoll::CALLS,
     super::files::CALLS,
+    super::futex::CALLS,
+    super::limits::CALLS,
+    super::mman::CALLS,
+    super::open::CALLS,
+    super::paths::CALLS,
+    super::poll::CALLS,
+    super::random::CALLS,
+    super::sched::CALLS,
+    super::signal::CALLS,
+    super::sockets::CALLS,
+    super::status::CALLS,
+    super::system::CALLS,
+    super::thread::CALLS,
+    super::time::CALLS,
+    super::transfer::CALLS,
+    super::xattrs::CALLS,
     crate::arch::LEGACY_CALLS,
 ];
 

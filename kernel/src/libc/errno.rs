@@ -44,6 +44,11 @@ impl Errno {
     /// (the waits that signal(7) lists as never restarted).
     pub const RESTART_NOHAND: Errno = Errno(514);
 
+    /// Returns the error with a number; `None` for 0.
+    pub const fn from_number(number: i32) -> Option<Errno> {
+        if number == 0 { None } else { Some(Errno(number)) }
+    }
+
     /// Returns the positive number.
     pub const fn number(self) -> i32 {
         self.0

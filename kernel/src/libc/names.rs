@@ -16,6 +16,7 @@ macro_rules! call_names {
         &[$((linux_raw_sys::general::$number, stringify!($number))),*]
     };
 }
+#[cfg_attr(not(target_os = "none"), expect(unused_imports, reason = "the host has no such calls"))]
 pub(crate) use call_names;
 
 /// The calls that every architecture has.

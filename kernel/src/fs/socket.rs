@@ -1,0 +1,72 @@
+//! What a socket can do beyond what a file can: the calls of socket(7), whatever the family.
+
+use super::description::Description;
+use super::file::{File, OpenFlags};
+use super::io::{Sink, Source};
+use crate::libc::errno::{Errno, SysResult};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Process, user and group: `struct ucred` (unix(7)).
+pub type Credentials = [u32; 3];
+
+/// A message on its way out.
+pub struct Outgoing<'a> {
+    /// Its bytes.
+    pub data: &'a mut dyn Source,
+    /// Where it shall go, as a `sockaddr`; empty: to the peer.
+    pub to: &'a [u8],
+    /// Open files that go with it (SCM_RIGHTS).
+    pub rights: Vec<Arc<Description>>,
+}
+
+/// What came with a message.
+#[derive(Default)]
+pub struct Received {
+    /// Bytes received; with MSG_TRUNC the length of the datagram, which may be more.
+    pub count: usize,
+    /// The sender, as a `sockaddr`; empty if it has no address.
+    pub from: Vec<u8>,
+    /// Open files that came with it.
+    pub rights: Vec<Arc<Description>>,
+    /// Who sent it, if the receiver wants to know (SO_PASSCRED).
+    pub credentials: Option<Credentials>,
+    /// MSG_* flags for the caller.
+    pub flags: u32,
+}
+
+/// A socket. Addresses are `sockaddr` bytes with the family in front; `flags` are MSG_*.
+pub trait Socket: Send + Sync {
+    /// Gives the socket an address (bind(2)).
+    fn bind(&self, address: &[u8]) -> Result<(), Errno>;
+
+    /// Starts to accept connections (listen(2)).
+    fn listen(&self, backlog: i32) -> Result<(), Errno>;
+
+    /// Waits for a connection; returns it and the address of its other end (accept(2)).
+    fn accept(&self, open: OpenFlags) -> Result<(Arc<dyn File>, Vec<u8>), Errno>;
+
+    /// Connects to an address (connect(2)).
+    fn connect(&self, address: &[u8], open: OpenFlags) -> Result<(), Errno>;
+
+    /// Returns the socket's address (getsockname(2)).
+    fn local_address(&self) -> Result<Vec<u8>, Errno>;
+
+    /// Returns the peer's address (getpeername(2)).
+    fn peer_address(&self) -> Result<Vec<u8>, Errno>;
+
+    /// Sends a message (sendmsg(2)).
+    fn send(&self, message: Outgoing, flags: u32, open: OpenFlags) -> SysResult;
+
+    /// Receives a message (recvmsg(2)).
+    fn receive(&self, to: &mut dyn Sink, flags: u32, open: OpenFlags) -> Result<Received, Errno>;
+
+    /// Ends one or both directions (shutdown(2)).
+    fn shutdown(&self, how: u32) -> Result<(), Errno>;
+
+    /// Returns an option's value (getsockopt(2)).
+    fn option(&self, level: u32, name: u32) -> Result<Vec<u8>, Errno>;
+
+    /// Sets an option (setsockopt(2)).
+    fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<(), Errno>;
+}

@@ -1,0 +1,370 @@
+//! The calls of socket(7): arguments in and out; the families do the rest.
+
+use super::args;
+use super::dispatch::Calls;
+use super::errno::{Errno, SysResult};
+use super::open::put_pair;
+use crate::fs::description::Description;
+use crate::fs::fd_table::FILES;
+use crate::fs::file::OpenFlags;
+use crate::fs::io::{IoVec, UserBuffers};
+use crate::fs::socket::{Outgoing, Received, Socket};
+use crate::fs::unix::{Kind, UnixSocket};
+use crate::memory::user;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use linux_raw_sys::general as numbers;
+use linux_raw_sys::net as raw;
+
+/// The calls of this file.
+pub const CALLS: Calls = &[
+    (numbers::__NR_socket, socket),
+    (numbers::__NR_socketpair, socketpair),
+    (numbers::__NR_bind, bind),
+    (numbers::__NR_listen, listen),
+    (numbers::__NR_accept, accept),
+    (numbers::__NR_accept4, accept4),
+    (numbers::__NR_connect, connect),
+    (numbers::__NR_getsockname, getsockname),
+    (numbers::__NR_getpeername, getpeername),
+    (numbers::__NR_sendto, sendto),
+    (numbers::__NR_recvfrom, recvfrom),
+    (numbers::__NR_sendmsg, sendmsg),
+    (numbers::__NR_recvmsg, recvmsg),
+    (numbers::__NR_shutdown, shutdown),
+    (numbers::__NR_getsockopt, getsockopt),
+    (numbers::__NR_setsockopt, setsockopt),
+];
+
+/// Flags in the type argument; the same values as O_CLOEXEC and O_NONBLOCK.
+const SOCK_FLAGS: u32 = numbers::O_CLOEXEC | numbers::O_NONBLOCK;
+
+/// The longest address (`struct sockaddr_storage`).
+const ADDRESS_MAX: usize = 128;
+
+/// The longest option value that is read.
+const OPTION_MAX: usize = 4096;
+
+fn open_flags(flags: u32) -> OpenFlags {
+    OpenFlags::RDWR | OpenFlags::from_bits_retain(flags & numbers::O_NONBLOCK)
+}
+
+fn check_protocol(family: u32, protocol: u32) -> Result<(), Errno> {
+    if family != raw::AF_UNIX {
+        return Err(Errno::EAFNOSUPPORT);
+    }
+    if protocol != 0 && protocol != raw::AF_UNIX {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    Ok(())
+}
+
+/// socket(2).
+fn socket(&[family, kind, protocol, ..]: &[usize; 6]) -> SysResult {
+    let kind = kind as u32;
+    check_protocol(family as u32, protocol as u32)?;
+    let socket = UnixSocket::new(Kind::from_raw(kind & !SOCK_FLAGS)?);
+    FILES.insert(Description::new(socket, open_flags(kind)), kind & numbers::O_CLOEXEC != 0, 0)
+}
+
+/// socketpair(2).
+fn socketpair(&[family, kind, protocol, fds, ..]: &[usize; 6]) -> SysResult {
+    let kind = kind as u32;
+    if matches!(family as u32, raw::AF_INET | raw::AF_INET6) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    check_protocol(family as u32, protocol as u32)?;
+    let (a, b) = UnixSocket::pair(Kind::from_raw(kind & !SOCK_FLAGS)?);
+    let pair = [Description::new(a, open_flags(kind)), Description::new(b, open_flags(kind))];
+    let opened = FILES.insert_pair(pair, kind & numbers::O_CLOEXEC != 0)?;
+    put_pair(fds, opened)
+}
+
+/// An open socket, kept open while a call uses it.
+struct OpenSocket(Arc<Description>);
+
+impl OpenSocket {
+    fn get(fd: usize) -> Result<Self, Errno> {
+        let description = FILES.get(fd)?;
+        if description.file().socket().is_none() {
+            return Err(Errno::ENOTSOCK);
+        }
+        Ok(OpenSocket(description))
+    }
+
+    fn socket(&self) -> &dyn Socket {
+        self.0.file().socket().expect("checked when it was made")
+    }
+
+    fn flags(&self) -> OpenFlags {
+        self.0.flags()
+    }
+}
+
+/// Reads an address.
+fn address(from: usize, len: usize) -> Result<Vec<u8>, Errno> {
+    let len = len as i32;
+    if !(0..=ADDRESS_MAX as i32).contains(&len) {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = vec![0; len as usize];
+    user::copy_from_user(&mut bytes, from)?;
+    Ok(bytes)
+}
+
+/// Gives an address to C: as much as fits, and the length it really has.
+fn put_address(address: &[u8], to: usize, len_at: usize) -> Result<(), Errno> {
+    if to == 0 {
+        return Ok(());
+    }
+    let room = user::read_user::<i32>(len_at)?;
+    let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+    user::copy_to_user(to, &address[..address.len().min(room)])?;
+    user::write_user(len_at, &(address.len() as i32))?;
+    Ok(())
+}
+
+/// bind(2).
+fn bind(&[fd, from, len, ..]: &[usize; 6]) -> SysResult {
+    let open = OpenSocket::get(fd)?;
+    open.socket().bind(&address(from, len)?)?;
+    Ok(0)
+}
+
+/// listen(2).
+fn listen(&[fd, backlog, ..]: &[usize; 6]) -> SysResult {
+    OpenSocket::get(fd)?.socket().listen(backlog as i32)?;
+    Ok(0)
+}
+
+/// accept(2).
+fn accept(&[fd, to, len_at, ..]: &[usize; 6]) -> SysResult {
+    accept4(&[fd, to, len_at, 0, 0, 0])
+}
+
+/// accept4(2).
+fn accept4(&[fd, to, len_at, flags, ..]: &[usize; 6]) -> SysResult {
+    let flags = flags as u32;
+    if flags & !SOCK_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let open = OpenSocket::get(fd)?;
+    let (file, address) = open.socket().accept(open.flags())?;
+    put_address(&address, to, len_at)?;
+    FILES.insert(Description::new(file, open_flags(flags)), flags & numbers::O_CLOEXEC != 0, 0)
+}
+
+/// connect(2).
+fn connect(&[fd, from, len, ..]: &[usize; 6]) -> SysResult {
+    let open = OpenSocket::get(fd)?;
+    open.socket().connect(&address(from, len)?, open.flags())?;
+    Ok(0)
+}
+
+/// getsockname(2).
+fn getsockname(&[fd, to, len_at, ..]: &[usize; 6]) -> SysResult {
+    put_address(&OpenSocket::get(fd)?.socket().local_address()?, to, len_at)?;
+    Ok(0)
+}
+
+/// getpeername(2).
+fn getpeername(&[fd, to, len_at, ..]: &[usize; 6]) -> SysResult {
+    put_address(&OpenSocket::get(fd)?.socket().peer_address()?, to, len_at)?;
+    Ok(0)
+}
+
+/// sendto(2).
+fn sendto(&[fd, base, len, flags, to, to_len]: &[usize; 6]) -> SysResult {
+    let open = OpenSocket::get(fd)?;
+    let to = if to == 0 { Vec::new() } else { address(to, to_len)? };
+    let pieces = [IoVec { base, len }];
+    let mut data = UserBuffers::new(&pieces);
+    let message = Outgoing { data: &mut data, to: &to, rights: Vec::new() };
+    open.socket().send(message, flags as u32, open.flags())
+}
+
+/// recvfrom(2).
+fn recvfrom(&[fd, base, len, flags, from, from_len]: &[usize; 6]) -> SysResult {
+    let open = OpenSocket::get(fd)?;
+    let pieces = [IoVec { base, len }];
+    let received = open.socket().receive(&mut UserBuffers::new(&pieces), flags as u32, open.flags())?;
+    put_address(&received.from, from, from_len)?;
+    Ok(received.count)
+}
+
+/// `struct msghdr` as seven words: name, its length, pieces, their number, control, its length, flags.
+/// musl and Linux give the lengths different types, but the words lie in the same places.
+struct Header {
+    name: usize,
+    name_len: usize,
+    pieces: usize,
+    piece_count: usize,
+    control: usize,
+    control_len: usize,
+}
+
+impl Header {
+    const NAME_LEN: usize = 8;
+    const CONTROL_LEN: usize = 40;
+    const FLAGS: usize = 48;
+
+    fn read(at: usize) -> Result<Header, Errno> {
+        let [name, name_len, pieces, piece_count, control, control_len, _] = user::read_user::<[usize; 7]>(at)?;
+        Ok(Header { name, name_len: name_len as u32 as usize, pieces, piece_count, control, control_len })
+    }
+
+    fn pieces(&self) -> Result<Vec<IoVec>, Errno> {
+        // For messages too many pieces are EMSGSIZE, not EINVAL.
+        args::pieces(self.pieces, self.piece_count).map_err(|errno| if self.piece_count > 1024 { Errno::EMSGSIZE } else { errno })
+    }
+}
+
+/// sendmsg(2).
+fn sendmsg(&[fd, header, flags, ..]: &[usize; 6]) -> SysResult {
+    let open = OpenSocket::get(fd)?;
+    let header = Header::read(header)?;
+    let pieces = header.pieces()?;
+    let to = if header.name == 0 { Vec::new() } else { address(header.name, header.name_len)? };
+    let rights = read_control(header.control, header.control_len)?;
+    let mut data = UserBuffers::new(&pieces);
+    open.socket().send(Outgoing { data: &mut data, to: &to, rights }, flags as u32, open.flags())
+}
+
+/// Bytes of `struct cmsghdr`: length, level, type.
+const CONTROL_HEADER: usize = 16;
+const SCM_RIGHTS: u32 = 1;
+const SCM_CREDENTIALS: u32 = 2;
+/// The most open files in one message.
+const RIGHTS_MAX: usize = 253;
+/// The most control bytes that are read (`optmem_max`).
+const CONTROL_MAX: usize = 131_072;
+
+/// Reads the control messages of sendmsg(2): the open files to pass on.
+fn read_control(at: usize, len: usize) -> Result<Vec<Arc<Description>>, Errno> {
+    if len > CONTROL_MAX {
+        return Err(Errno::ENOBUFS);
+    }
+    let mut bytes = vec![0; if at == 0 { 0 } else { len }];
+    user::copy_from_user(&mut bytes, at)?;
+    let mut rights = Vec::new();
+    let mut rest = &bytes[..];
+    while rest.len() >= CONTROL_HEADER {
+        let word = |from: usize| rest[from..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        let len = rest.first_chunk().map_or(0, |bytes| usize::from_ne_bytes(*bytes));
+        let (level, kind) = (word(8), word(12));
+        if len < CONTROL_HEADER || len > rest.len() {
+            return Err(Errno::EINVAL);
+        }
+        let data = &rest[CONTROL_HEADER..len];
+        match (level, kind) {
+            (raw::SOL_SOCKET, SCM_RIGHTS) => {
+                for fd in data.chunks_exact(4) {
+                    let fd = fd.first_chunk().map_or(-1, |bytes| i32::from_ne_bytes(*bytes));
+                    rights.push(FILES.get_any(fd as usize)?);
+                }
+                if rights.len() > RIGHTS_MAX {
+                    return Err(Errno::EINVAL);
+                }
+            }
+            // Everybody is the same process and root: any claim that has the right size is true enough.
+            (raw::SOL_SOCKET, SCM_CREDENTIALS) if data.len() == 12 => {}
+            (raw::SOL_SOCKET, _) => return Err(Errno::EINVAL),
+            // Other levels are other families' business.
+            _ => {}
+        }
+        rest = rest.get(len.next_multiple_of(8)..).unwrap_or_default();
+    }
+    Ok(rights)
+}
+
+/// recvmsg(2).
+fn recvmsg(&[fd, at, flags, ..]: &[usize; 6]) -> SysResult {
+    let flags = flags as u32;
+    let open = OpenSocket::get(fd)?;
+    let header = Header::read(at)?;
+    let pieces = header.pieces()?;
+    let received = open.socket().receive(&mut UserBuffers::new(&pieces), flags, open.flags())?;
+    if header.name != 0 {
+        let fits = received.from.len().min(header.name_len);
+        user::copy_to_user(header.name, &received.from[..fits])?;
+        user::write_user(at + Header::NAME_LEN, &(received.from.len() as u32))?;
+    }
+    let (control_len, control_flags) = put_control(&header, &received, flags)?;
+    user::write_user(at + Header::CONTROL_LEN, &control_len)?;
+    user::write_user(at + Header::FLAGS, &(received.flags | control_flags))?;
+    Ok(received.count)
+}
+
+/// Gives control messages to C; returns the bytes used, and MSG_CTRUNC if there was more.
+fn put_control(header: &Header, received: &Received, flags: u32) -> Result<(usize, u32), Errno> {
+    let room = if header.control == 0 { 0 } else { header.control_len };
+    let mut used: usize = 0;
+    let mut is_cut = false;
+    if let Some(credentials) = &received.credentials {
+        let bytes: Vec<u8> = credentials.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        if room >= CONTROL_HEADER + bytes.len() {
+            used = put_message(header.control, SCM_CREDENTIALS, &bytes)?.min(room);
+        } else {
+            is_cut = true;
+        }
+    }
+    if !received.rights.is_empty() {
+        let fit = room.saturating_sub(used).saturating_sub(CONTROL_HEADER) / 4;
+        is_cut |= fit < received.rights.len();
+        let is_cloexec = flags & raw::MSG_CMSG_CLOEXEC != 0;
+        let mut bytes = Vec::new();
+        for description in received.rights.iter().take(fit) {
+            match FILES.insert(description.clone(), is_cloexec, 0) {
+                Ok(fd) => bytes.extend_from_slice(&(fd as i32).to_ne_bytes()),
+                // Too many open files: the rest is lost, as on Linux.
+                Err(_) => {
+                    is_cut = true;
+                    break;
+                }
+            }
+        }
+        if !bytes.is_empty() {
+            used = (used + put_message(header.control + used, SCM_RIGHTS, &bytes)?).min(room);
+        }
+    }
+    Ok((used, if is_cut { raw::MSG_CTRUNC } else { 0 }))
+}
+
+/// Writes one control message; returns the bytes it takes with its padding.
+fn put_message(at: usize, kind: u32, data: &[u8]) -> Result<usize, Errno> {
+    let len = CONTROL_HEADER + data.len();
+    let mut bytes = len.to_ne_bytes().to_vec();
+    bytes.extend_from_slice(&raw::SOL_SOCKET.to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(data);
+    user::copy_to_user(at, &bytes)?;
+    Ok(len.next_multiple_of(8))
+}
+
+/// shutdown(2).
+fn shutdown(&[fd, how, ..]: &[usize; 6]) -> SysResult {
+    OpenSocket::get(fd)?.socket().shutdown(how as u32)?;
+    Ok(0)
+}
+
+/// getsockopt(2).
+fn getsockopt(&[fd, level, name, to, len_at, ..]: &[usize; 6]) -> SysResult {
+    let open = OpenSocket::get(fd)?;
+    let room = usize::try_from(user::read_user::<i32>(len_at)?).map_err(|_| Errno::EINVAL)?;
+    let value = open.socket().option(level as u32, name as u32)?;
+    let count = value.len().min(room);
+    user::copy_to_user(to, &value[..count])?;
+    user::write_user(len_at, &(count as i32))?;
+    Ok(0)
+}
+
+/// setsockopt(2).
+fn setsockopt(&[fd, level, name, from, len, ..]: &[usize; 6]) -> SysResult {
+    let open = OpenSocket::get(fd)?;
+    let len = usize::try_from(len as i32).map_err(|_| Errno::EINVAL)?;
+    let mut value = vec![0; len.min(OPTION_MAX)];
+    user::copy_from_user(&mut value, from)?;
+    open.socket().set_option(level as u32, name as u32, &value)?;
+    Ok(0)
+}
