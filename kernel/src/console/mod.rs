@@ -1,0 +1,13 @@
+//! Terminals: the line discipline, and the console on the serial line.
+
+mod file;
+mod line_discipline;
+mod output;
+mod received;
+mod system_console;
+mod termios;
+mod tty;
+
+pub use file::TtyFile;
+pub use system_console::{init, on_input_interrupt, open};
+pub use tty::{Tty, WindowSize, Wire};

@@ -1,0 +1,60 @@
+//! The console of the machine: the terminal on the first serial port, or what stands for it.
+
+use alloc::sync::Arc;
+
+use super::file::TtyFile;
+use super::tty::{Tty, WindowSize, Wire};
+use crate::fs::file::{File, OpenFlags};
+use crate::fs::inode::Inode;
+use crate::libc::errno::Errno;
+use crate::{arch, cmdline, log};
+
+/// The size of a terminal that says nothing about itself.
+const DEFAULT_SIZE: WindowSize = WindowSize::of_text(80, 24);
+
+static CONSOLE: Tty =
+    Tty::new(Wire { receive: arch::serial::try_read, send: log::write_console }, DEFAULT_SIZE);
+
+/// Starts the console's thread and its input; `console.size=COLUMNSxROWS` on the kernel command
+/// line says how large the terminal is.
+pub fn init() -> Result<(), Errno> {
+    if let Some(text) = cmdline::options().get("console.size") {
+        match parse_size(text) {
+            Some(size) => CONSOLE.set_size(size),
+            None => log::warn!("kernel.console", "console.size={text}: not COLUMNSxROWS"),
+        }
+    }
+    CONSOLE.start("console")?;
+    arch::serial::enable_receive_interrupt();
+    Ok(())
+}
+
+fn parse_size(text: &str) -> Option<WindowSize> {
+    let (columns, rows) = text.split_once('x')?;
+    let (columns, rows) = (columns.parse().ok()?, rows.parse().ok()?);
+    (columns > 0 && rows > 0).then(|| WindowSize::of_text(columns, rows))
+}
+
+/// Takes what the serial port has received: the port's interrupt handler.
+pub fn on_input_interrupt() {
+    crate::libc::random::add_interrupt_jitter(arch::entropy::cycle_counter());
+    CONSOLE.pump();
+}
+
+/// Opens the console: `/dev/console`, and `/dev/tty` of the session on it.
+pub fn open(inode: Arc<dyn Inode>, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+    Ok(Arc::new(TtyFile::new(&CONSOLE, inode)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_columns_by_rows() {
+        assert_eq!(parse_size("132x43"), Some(WindowSize::of_text(132, 43)));
+        for wrong in ["80", "80x", "x24", "0x24", "80x24x1", "99999x24", "-1x24"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
+}

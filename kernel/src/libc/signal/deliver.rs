@@ -1,0 +1,141 @@
+//! Delivery: what a thread does about its signals before it goes on with C code.
+//!
+//! A handler is an ordinary C call on the thread's user stack, or its alternate one. It may call
+//! the kernel, be interrupted by further signals, or never return (siglongjmp): so nothing is
+//! held, and nothing is left to do but to restore the mask, while it runs.
+
+use smp::NOTIFY_SIGNAL;
+
+use super::action::Disposition;
+use super::info::SignalInfo;
+use super::send;
+use super::set::{DefaultAction, Signal};
+use super::state::{AlternateStack, Delivery, Step};
+use crate::process::{self, PROCESS, ThreadData};
+use crate::{arch, log};
+
+/// Runs the handlers of the signals that wait for the current thread, on the stack it is on:
+/// its user stack. Called by `arch` when a call into the kernel ends and the thread's notify bit
+/// is set, and by the interrupt trampoline when C code was interrupted.
+#[unsafe(no_mangle)]
+pub extern "C" fn thread_notify() {
+    deliver_all(None);
+}
+
+/// Does what all deliverable signals of the current thread ask for. `registers` are those of
+/// the C code that a fault interrupted, for the handler to see and change.
+pub(super) fn deliver_all(mut registers: Option<&mut arch::Registers>) {
+    let current = smp::current();
+    let Some(data) = ThreadData::of(&current) else {
+        current.clear_notify(NOTIFY_SIGNAL);
+        return;
+    };
+    loop {
+        // Cleared before looking: a sender adds first and then sets it, so what came too late to
+        // be seen here sets it again.
+        current.clear_notify(NOTIFY_SIGNAL);
+        let step = {
+            let mut process = PROCESS.signals.lock();
+            let mut state = data.signals.lock();
+            process.next_step(&mut state)
+        };
+        match step {
+            Step::GoOn => return,
+            Step::Call(delivery) => call_handler(data, delivery, registers.as_deref_mut()),
+            Step::End(signal, info, action) => end_process(signal, &info, action, registers.as_deref()),
+        }
+    }
+}
+
+/// A handler as C declares it; the words are an `int`, a `siginfo_t *` and a `ucontext_t *`.
+type CHandler = unsafe extern "C" fn(usize, usize, usize);
+
+/// Calls one handler and restores the mask after it.
+fn call_handler(data: &ThreadData, mut delivery: Delivery, registers: Option<&mut arch::Registers>) {
+    if let Some(id) = delivery.info.timer() {
+        delivery.info.set_overrun(crate::libc::time::posix_timer::delivered(id));
+    }
+    let stack = {
+        let mut state = data.signals.lock();
+        let alternate = state.alternate;
+        if delivery.handler.on_alternate_stack && alternate.is_auto_disarmed {
+            state.alternate = AlternateStack::NONE;
+        }
+        alternate
+    };
+    let mut context =
+        arch::UserContext::new(delivery.restore.bits(), stack.base, stack.len, registers.as_deref());
+    let context_address = (&raw mut context).expose_provenance();
+    let info_address = delivery.info.as_bytes().as_ptr().expose_provenance();
+    let arguments = [delivery.signal.number() as usize, info_address, context_address];
+    // SAFETY: the program gave this address to sigaction(2) as that of such a function.
+    let handler = unsafe { core::mem::transmute::<usize, CHandler>(delivery.handler.entry) };
+    // The context lies on the stack we are on.
+    let alternate = delivery.handler.on_alternate_stack.then(|| stack.top_for(context_address)).flatten();
+    // SAFETY: the arguments are those of a handler and outlive it; the stack is the one that the
+    // program gave to sigaltstack(2), and nothing runs on it.
+    unsafe {
+        match alternate {
+            Some(top) => arch::call_on_stack(handler, arguments, top),
+            None => handler(arguments[0], arguments[1], arguments[2]),
+        }
+    }
+    if let Some(registers) = registers {
+        context.store_registers(registers);
+    }
+    if stack.is_auto_disarmed && delivery.handler.on_alternate_stack {
+        data.signals.lock().alternate = stack;
+    }
+    // Through `send::set_mask`, so that what the handler's mask held back is looked for.
+    send::set_mask(super::SignalSet::from_bits(context.mask()));
+}
+
+/// Ends the process as the default action of `signal` asks.
+fn end_process(signal: Signal, info: &SignalInfo, action: DefaultAction, registers: Option<&arch::Registers>) -> ! {
+    if action == DefaultAction::Core {
+        log::error!("kernel.signal", "{signal:?} (code {}, address {:#x}) ends the interpreter", info.code(), info.address());
+        arch::report_fatal_signal(signal.number(), info.address(), registers);
+    }
+    log::warn!("kernel.signal", "{signal:?} ends the interpreter");
+    process::exited(128 + signal.number())
+}
+
+/// Tells whether anything would happen to the current thread if it returned to C code now: a
+/// handler, or the end. If not, an interrupted wait goes on.
+pub fn has_effect() -> bool {
+    let current = smp::current();
+    let Some(data) = ThreadData::of(&current) else { return false };
+    current.clear_notify(NOTIFY_SIGNAL);
+    let effective = {
+        let process = PROCESS.signals.lock();
+        let state = data.signals.lock();
+        process.effective_for(&state)
+    };
+    if effective.is_empty() {
+        return false;
+    }
+    current.set_notify(NOTIFY_SIGNAL);
+    true
+}
+
+fn first_effect() -> Option<Disposition> {
+    let current = smp::current();
+    let data = ThreadData::of(&current)?;
+    let process = PROCESS.signals.lock();
+    let state = data.signals.lock();
+    process.first_effect(&state)
+}
+
+/// Tells whether a call that a signal broke off starts again afterwards: its handler says so
+/// (`SA_RESTART`), or none runs.
+pub fn should_restart() -> bool {
+    match first_effect() {
+        Some(Disposition::Handle(handler)) => handler.restarts_calls,
+        _ => true,
+    }
+}
+
+/// Tells whether a handler runs before the current thread goes on with C code.
+pub fn will_run_handler() -> bool {
+    matches!(first_effect(), Some(Disposition::Handle(_)))
+}

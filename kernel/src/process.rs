@@ -1,0 +1,161 @@
+//! The one process: what the kernel keeps about it and, beyond `smp::Thread`, about each of
+//! its threads.
+//!
+//! Kernel threads are no part of it: their [`smp::Thread::extension`] is not a [`ThreadData`].
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use smp::{SpinLock, Thread, ThreadRef};
+
+use crate::libc::signal::{ProcessState, SignalSet, ThreadState};
+
+/// What the process has beyond its threads.
+pub static PROCESS: Process = Process::new();
+
+/// State of the process as a whole.
+pub struct Process {
+    /// Pending signals and actions. Lock order: this, then a thread's `signals`.
+    pub signals: SpinLock<ProcessState>,
+    /// The first thread, whose id is the process id; 0 before it starts.
+    main_tid: AtomicU32,
+    /// How many of its threads live.
+    thread_count: AtomicUsize,
+    /// What threads that have ended leave to the sums.
+    ended: SpinLock<Usage>,
+}
+
+/// What threads have used of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Time on CPUs.
+    pub cpu_ns: u64,
+    /// Switches to another thread because this one slept.
+    pub voluntary_switches: u64,
+    /// Switches to another thread because it was the other's turn.
+    pub involuntary_switches: u64,
+}
+
+impl Usage {
+    /// What `thread` has used so far.
+    pub fn of(thread: &Thread) -> Self {
+        let (voluntary_switches, involuntary_switches) = thread.context_switches();
+        Self { cpu_ns: thread.cpu_time_ns(), voluntary_switches, involuntary_switches }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.voluntary_switches += other.voluntary_switches;
+        self.involuntary_switches += other.involuntary_switches;
+    }
+}
+
+/// What the kernel keeps about one thread of the process.
+pub struct ThreadData {
+    /// Pending signals, mask and alternate stack.
+    pub signals: SpinLock<ThreadState>,
+    /// The word of C's memory that is cleared and woken when the thread ends; 0: none. See
+    /// `set_tid_address(2)`.
+    pub clear_child_tid: AtomicUsize,
+    /// Its usage is in [`Process::ended`]; changed under that lock.
+    has_ended: AtomicBool,
+}
+
+impl ThreadData {
+    /// A thread that blocks the signals of `mask`.
+    pub fn new(mask: SignalSet) -> Self {
+        Self {
+            signals: SpinLock::new(ThreadState::new(mask)),
+            clear_child_tid: AtomicUsize::new(0),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The data of `thread`; `None` for a kernel thread.
+    pub fn of(thread: &Thread) -> Option<&Self> {
+        thread.extension().downcast_ref()
+    }
+}
+
+impl Process {
+    const fn new() -> Self {
+        Self {
+            signals: SpinLock::new(ProcessState::new()),
+            main_tid: AtomicU32::new(0),
+            thread_count: AtomicUsize::new(0),
+            ended: SpinLock::new(Usage { cpu_ns: 0, voluntary_switches: 0, involuntary_switches: 0 }),
+        }
+    }
+
+    /// Counts a thread that begins. The first one becomes the main thread.
+    pub fn thread_begins(&self, tid: u32) {
+        self.thread_count.fetch_add(1, Ordering::Relaxed);
+        // Only the first store finds 0; nothing else is ordered by it.
+        let _ = self.main_tid.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Counts a thread that ends, and keeps its usage. Returns how many are left.
+    pub fn thread_ends(&self, thread: &Thread) -> usize {
+        let mut ended = self.ended.lock();
+        if let Some(data) = ThreadData::of(thread) {
+            data.has_ended.store(true, Ordering::Relaxed);
+        }
+        ended.add(Usage::of(thread));
+        drop(ended);
+        self.thread_count.fetch_sub(1, Ordering::AcqRel) - 1
+    }
+
+    /// How many of its threads live.
+    pub fn thread_count(&self) -> usize {
+        self.thread_count.load(Ordering::Relaxed)
+    }
+
+    /// What all its threads have used, those that ended included.
+    pub fn usage(&self) -> Usage {
+        let living = threads();
+        // From here on a thread that ends moves its usage to `ended` and is then skipped below.
+        let ended = self.ended.lock();
+        let mut sum = *ended;
+        for thread in &living {
+            if ThreadData::of(thread).is_some_and(|data| !data.has_ended.load(Ordering::Relaxed)) {
+                sum.add(Usage::of(thread));
+            }
+        }
+        sum
+    }
+}
+
+/// The process id: the thread id of the main thread, as on Linux.
+pub fn pid() -> u32 {
+    PROCESS.main_tid.load(Ordering::Relaxed).max(1)
+}
+
+/// The living threads of the process, in the order of their ids, kernel threads left out.
+pub fn threads() -> Vec<ThreadRef> {
+    let mut threads = smp::threads();
+    threads.retain(|thread| ThreadData::of(thread).is_some());
+    threads
+}
+
+/// The thread of the process with this id.
+pub fn thread(tid: u32) -> Option<ThreadRef> {
+    smp::thread_by_tid(tid).filter(|thread| ThreadData::of(thread).is_some())
+}
+
+/// The main thread, while it lives.
+pub fn main_thread() -> Option<ThreadRef> {
+    thread(pid())
+}
+
+/// Ends the process: what follows (a fresh interpreter, power off) is the interpreter's
+/// starter to decide.
+pub fn exited(status: i32) -> ! {
+    #[cfg(target_os = "none")]
+    {
+        crate::python::exited(status)
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        panic!("the process ends with status {status}")
+    }
+}
