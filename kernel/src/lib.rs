@@ -2,17 +2,26 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 extern crate alloc;
+// Its C functions are for CPython and musl; the kernel itself calls none.
+#[cfg(target_os = "none")]
+use pthread_shim as _;
 
 pub mod arch;
 pub mod boot;
 pub mod cmdline;
+pub mod console;
+pub mod fs;
+mod initial_stack;
+pub mod kernel_thread;
+pub mod libc;
 pub mod log;
 mod log_ring;
 pub mod memory;
 #[cfg(target_os = "none")]
 mod panic;
-#[cfg(target_os = "none")]
 pub mod power;
+pub mod process;
+pub mod python;
 #[cfg(target_os = "none")]
 pub mod report;
 #[cfg(target_os = "none")]

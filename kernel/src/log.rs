@@ -212,6 +212,11 @@ pub fn read(from: u64, buffer: &mut [u8]) -> (u64, usize) {
     (begin.unwrap_or(from), filled)
 }
 
+/// Bytes of log that are kept.
+pub fn capacity() -> usize {
+    RING_SIZE
+}
+
 /// Positions of the oldest whole line and of the end of the log.
 pub fn bounds() -> (u64, u64) {
     arch::without_interrupts(|| {

@@ -8,6 +8,14 @@ pub fn poweroff() -> ! {
     arch::power::poweroff()
 }
 
+/// Stops the machine and leaves it on.
+pub fn halt() -> ! {
+    log::info!("kernel.power", "halt");
+    arch::disable_interrupts();
+    arch::stop_other_cpus();
+    arch::halt_forever()
+}
+
 /// Restarts the machine.
 pub fn reboot() -> ! {
     log::info!("kernel.power", "restart");
