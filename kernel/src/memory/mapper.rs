@@ -14,12 +14,22 @@ pub struct MachineMapper {
     spare: Option<Frame>,
     /// The fault handler is at work: interrupts are off.
     is_in_fault: bool,
+    /// How many pages are mapped.
+    mapped: usize,
+    /// How many tables may be there, beyond one for so many mapped pages, before empty ones are freed.
+    kept_tables: usize,
 }
+
+/// Freeing a table disturbs even the idle CPUs, and a range that was unmapped (a thread's stack) is
+/// often mapped again: so a quarter of a megabyte of tables may stay, empty or not, and one more for
+/// every 16 mapped pages.
+const KEPT_TABLES: usize = 64;
+const PAGES_PER_TABLE: usize = 16;
 
 impl MachineMapper {
     /// Makes one over these tables; `zeros` is a frame of zeros that nobody ever writes.
     pub fn new(tables: PageTables, zeros: Frame) -> Self {
-        MachineMapper { tables, zeros, spare: None, is_in_fault: false }
+        MachineMapper { tables, zeros, spare: None, is_in_fault: false, mapped: 0, kept_tables: KEPT_TABLES }
     }
 
     /// Notes that the fault handler works now, and has this frame of zeros to give.
@@ -88,7 +98,9 @@ impl PageMapper for MachineMapper {
     }
 
     fn map(&mut self, page: usize, leaf: Leaf) -> Result<(), NoMemory> {
-        self.tables.map(page, Self::entry_for(leaf))
+        self.tables.map(page, Self::entry_for(leaf))?;
+        self.mapped += 1;
+        Ok(())
     }
 
     fn replace(&mut self, page: usize, leaf: Leaf) {
@@ -105,7 +117,8 @@ impl PageMapper for MachineMapper {
     }
 
     fn unmap(&mut self, start: usize, end: usize, release_tables: bool) -> Counts {
-        let hidden = self.tables.hide(start..end, release_tables);
+        let has_many_tables = tables::table_count() > self.kept_tables + self.mapped / PAGES_PER_TABLE;
+        let hidden = self.tables.hide(start..end, release_tables && has_many_tables);
         let mut counts = Counts::default();
         if !hidden.is_used {
             return counts;
@@ -113,12 +126,15 @@ impl PageMapper for MachineMapper {
         if hidden.was_present {
             self.flush(start, end, hidden.has_tables);
         }
+        let mut gone = 0;
         self.tables.collect(start..end, |entry| {
+            gone += 1;
             self.note(&mut counts, entry);
             if entry.owner() == Owner::Page {
                 frames::free(entry.frame());
             }
         });
+        self.mapped -= gone;
         counts
     }
 
@@ -174,7 +190,9 @@ mod tests {
 
     fn space() -> AddressSpace<MachineMapper> {
         let zeros = frames::alloc_zeroed().expect("memory");
-        AddressSpace::new(MachineMapper::new(PageTables::new().expect("memory"), zeros), LIMITS, Policy::default())
+        let mut mapper = MachineMapper::new(PageTables::new().expect("memory"), zeros);
+        mapper.kept_tables = 0;
+        AddressSpace::new(mapper, LIMITS, Policy::default())
     }
 
     fn request(address: usize, len: usize, protection: u32) -> MapRequest {

@@ -1,6 +1,6 @@
 //! How much memory there is, for `/proc/meminfo` and sysinfo(2).
 
-use super::{PAGE_SIZE, address_space, frames};
+use super::{PAGE_SIZE, address_space, frames, tables};
 
 /// How much memory there is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct MemoryStats {
     pub anonymous: usize,
     /// Pages of C's that show a file (`Mapped`).
     pub mapped: usize,
+    /// Page tables, the kernel's own included (`PageTables`).
+    pub page_tables: usize,
     /// The most that can be promised (`CommitLimit`).
     pub commit_limit: usize,
     /// What is promised or taken (`Committed_AS`).
@@ -33,6 +35,7 @@ pub fn memory_stats() -> MemoryStats {
         available: bytes(free.saturating_sub(promised + reserve)),
         anonymous: bytes(usage.owned),
         mapped: bytes(usage.borrowed),
+        page_tables: bytes(tables::table_count()),
         commit_limit: bytes(total.saturating_sub(reserve)),
         committed: bytes(outstanding + usage.owned),
     }

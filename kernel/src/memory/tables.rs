@@ -8,11 +8,18 @@
 use super::{PAGE_SIZE, PhysAddr, frames, phys_to_virt};
 use crate::arch::page_table::{Entry, LEVELS, Memory, has_large_pages};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use mmap_shim::{Frame, NoMemory, Owner, Protection};
 
 /// Entries per table.
 const ENTRIES: usize = 512;
+
+static TABLES: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns how many tables there are (`PageTables` of `/proc/meminfo`).
+pub fn table_count() -> usize {
+    TABLES.load(Ordering::Relaxed)
+}
 
 /// A tree of page tables. Whoever changes part of it holds the lock of that part.
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +190,7 @@ pub fn get(slot: &AtomicU64) -> Entry {
 fn new_table() -> Result<Frame, NoMemory> {
     let frame = frames::alloc_critical().ok_or(NoMemory)?;
     frames::zero(frame);
+    TABLES.fetch_add(1, Ordering::Relaxed);
     Ok(frame)
 }
 
@@ -238,6 +246,7 @@ fn collect(table: Frame, level: u32, range: Range<usize>, on_page: &mut impl FnM
             if !entry.is_present() {
                 store(slot, Entry::EMPTY);
                 frames::free(entry.frame());
+                TABLES.fetch_sub(1, Ordering::Relaxed);
             }
         } else {
             store(slot, Entry::EMPTY);
