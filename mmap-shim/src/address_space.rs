@@ -99,12 +99,21 @@ impl<M: PageMapper> AddressSpace<M> {
             .areas
             .iter()
             .filter_map(|(&start, area)| {
-                let Kind::File { backing, first_page, .. } = &area.kind else { return None };
+                let Kind::File {
+                    backing,
+                    first_page,
+                    ..
+                } = &area.kind
+                else {
+                    return None;
+                };
                 if backing.identity() != object {
                     return None;
                 }
                 let shown = *first_page..first_page + ((area.end - start) / PAGE_SIZE) as u64;
-                let address = |page: u64| start + (page.clamp(shown.start, shown.end) - shown.start) as usize * PAGE_SIZE;
+                let address = |page: u64| {
+                    start + (page.clamp(shown.start, shown.end) - shown.start) as usize * PAGE_SIZE
+                };
                 let end_of_object = address(backing.len().div_ceil(PAGE_SIZE as u64));
                 let part = address(pages.start)..address(pages.end);
                 Some((area.charge, part, end_of_object))
@@ -112,7 +121,11 @@ impl<M: PageMapper> AddressSpace<M> {
             .collect();
         for (charge, part, end_of_object) in parts {
             for page in (part.start..part.end.min(end_of_object)).step_by(PAGE_SIZE) {
-                if self.mapper.lookup(page).is_some_and(|leaf| leaf.owner == Owner::Object) {
+                if self
+                    .mapper
+                    .lookup(page)
+                    .is_some_and(|leaf| leaf.owner == Owner::Object)
+                {
                     self.drop_pages(page, page + PAGE_SIZE, charge);
                 }
             }
@@ -140,7 +153,10 @@ impl<M: PageMapper> AddressSpace<M> {
         if let Some((start, area)) = self.area_at(address) {
             return Some((start, area.end));
         }
-        self.areas.range(address..).next().map(|(&start, area)| (start, area.end))
+        self.areas
+            .range(address..)
+            .next()
+            .map(|(&start, area)| (start, area.end))
     }
 
     /// Fails if cutting out `start..end` could make more areas than there may be.
@@ -148,13 +164,22 @@ impl<M: PageMapper> AddressSpace<M> {
         if self.areas.len() < self.limits.areas {
             return Ok(());
         }
-        let splits = |at: usize| self.area_at(at).is_some_and(|(area_start, _)| area_start < at);
-        if splits(start) || splits(end) { Err(MapError::NoMemory) } else { Ok(()) }
+        let splits = |at: usize| {
+            self.area_at(at)
+                .is_some_and(|(area_start, _)| area_start < at)
+        };
+        if splits(start) || splits(end) {
+            Err(MapError::NoMemory)
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes `at` a border between areas, if it lies in one.
     pub(crate) fn split_at(&mut self, at: usize) {
-        let Some((&start, area)) = self.areas.range_mut(..at).next_back() else { return };
+        let Some((&start, area)) = self.areas.range_mut(..at).next_back() else {
+            return;
+        };
         if at < area.end {
             let upper = area.split(start, at);
             self.file_areas += matches!(upper.kind, Kind::File { .. }) as usize;
@@ -164,8 +189,12 @@ impl<M: PageMapper> AddressSpace<M> {
 
     /// Makes the areas that meet at `at` one, if they can be.
     pub(crate) fn join_at(&mut self, at: usize) {
-        let Some(upper) = self.areas.get(&at) else { return };
-        let Some((&start, lower)) = self.areas.range(..at).next_back() else { return };
+        let Some(upper) = self.areas.get(&at) else {
+            return;
+        };
+        let Some((&start, lower)) = self.areas.range(..at).next_back() else {
+            return;
+        };
         if lower.end != at || !lower.can_join(start, upper) {
             return;
         }
@@ -189,7 +218,8 @@ impl<M: PageMapper> AddressSpace<M> {
     pub(crate) fn detach(&mut self, start: usize) -> Area {
         let area = self.areas.remove(&start).expect("an area begins here");
         self.file_areas -= matches!(area.kind, Kind::File { .. }) as usize;
-        self.usage.shrink((area.end - start) / PAGE_SIZE, area.flags);
+        self.usage
+            .shrink((area.end - start) / PAGE_SIZE, area.flags);
         self.free.give(start, area.end);
         area
     }
@@ -204,8 +234,14 @@ impl<M: PageMapper> AddressSpace<M> {
             let area = self.detach(area_start);
             let counts = self.mapper.unmap(area_start, area_end, true);
             self.usage.unmapped(counts);
-            self.commit.sub(area.charge, (area_end - area_start) / PAGE_SIZE - counts.owned);
-            if let Kind::File { backing, is_shared, .. } = area.kind {
+            self.commit.sub(
+                area.charge,
+                (area_end - area_start) / PAGE_SIZE - counts.owned,
+            );
+            if let Kind::File {
+                backing, is_shared, ..
+            } = area.kind
+            {
                 if is_shared && area.protection.contains(crate::Protection::WRITE) {
                     backing.mark_written();
                 }

@@ -8,7 +8,12 @@ impl<M: PageMapper> AddressSpace<M> {
     /// mapped for, if the advice is to do so ([`AddressSpace::populate`]).
     ///
     /// A hole makes the call fail at its end: what is mapped has been dealt with.
-    pub fn advise(&mut self, start: usize, len: usize, advice: u32) -> Result<Option<Access>, MapError> {
+    pub fn advise(
+        &mut self,
+        start: usize,
+        len: usize,
+        advice: u32,
+    ) -> Result<Option<Access>, MapError> {
         let advice = Advice::from_raw(advice).ok_or(MapError::InvalidArgument)?;
         if !start.is_multiple_of(PAGE_SIZE) {
             return Err(MapError::InvalidArgument);
@@ -28,7 +33,10 @@ impl<M: PageMapper> AddressSpace<M> {
         let mut at = start;
         let mut has_hole = false;
         while at < end {
-            let Some((area_start, area_end)) = self.next_area(at).filter(|&(area_start, _)| area_start < end) else {
+            let Some((area_start, area_end)) = self
+                .next_area(at)
+                .filter(|&(area_start, _)| area_start < end)
+            else {
                 has_hole = true;
                 break;
             };
@@ -37,7 +45,11 @@ impl<M: PageMapper> AddressSpace<M> {
             self.advise_piece(at.max(area_start), piece_end, advice)?;
             at = piece_end;
         }
-        if has_hole { Err(MapError::NoMemory) } else { Ok(()) }
+        if has_hole {
+            Err(MapError::NoMemory)
+        } else {
+            Ok(())
+        }
     }
 
     fn advise_piece(&mut self, start: usize, end: usize, advice: Advice) -> Result<(), MapError> {
@@ -63,7 +75,9 @@ impl<M: PageMapper> AddressSpace<M> {
             Advice::Remove => match &area.kind {
                 _ if is_locked => return Err(MapError::InvalidArgument),
                 kind if !kind.is_shared() => return Err(MapError::InvalidArgument),
-                _ if !area.protection.contains(Protection::WRITE) => return Err(MapError::AccessDenied),
+                _ if !area.protection.contains(Protection::WRITE) => {
+                    return Err(MapError::AccessDenied);
+                }
                 // Punching a hole into a file is fallocate(2)'s business.
                 Kind::File { .. } => return Err(MapError::NotSupported),
                 Kind::Anonymous { .. } => {

@@ -53,7 +53,13 @@ impl Kind {
 
     /// Tells whether a page may have a frame of its own.
     fn can_own_frames(&self) -> bool {
-        !matches!(self, Kind::File { is_shared: true, .. })
+        !matches!(
+            self,
+            Kind::File {
+                is_shared: true,
+                ..
+            }
+        )
     }
 
     /// Returns the kind of a part that begins `pages` further on.
@@ -68,10 +74,20 @@ impl Kind {
     /// Tells whether `next` shows what this one would show `pages` further on.
     fn continues_as(&self, pages: usize, next: &Kind) -> bool {
         match (self, next) {
-            (Kind::Anonymous { is_shared }, Kind::Anonymous { is_shared: next }) => is_shared == next,
+            (Kind::Anonymous { is_shared }, Kind::Anonymous { is_shared: next }) => {
+                is_shared == next
+            }
             (
-                Kind::File { backing, first_page, is_shared },
-                Kind::File { backing: next_backing, first_page: next_first, is_shared: next_shared },
+                Kind::File {
+                    backing,
+                    first_page,
+                    is_shared,
+                },
+                Kind::File {
+                    backing: next_backing,
+                    first_page: next_first,
+                    is_shared: next_shared,
+                },
             ) => {
                 core::ptr::addr_eq(Arc::as_ptr(backing), Arc::as_ptr(next_backing))
                     && first_page + pages as u64 == *next_first
@@ -108,7 +124,10 @@ impl Area {
 
     /// Tells what a new frame for it is for.
     pub fn frame_use(&self) -> FrameUse {
-        if self.flags.intersects(AreaFlags::STACK.union(AreaFlags::GROWSDOWN)) {
+        if self
+            .flags
+            .intersects(AreaFlags::STACK.union(AreaFlags::GROWSDOWN))
+        {
             FrameUse::Stack
         } else if self.is_accountable() {
             FrameUse::Promised
@@ -125,7 +144,10 @@ impl Area {
     /// Cuts the area, which begins at `start`, at `at`; returns the upper part.
     pub fn split(&mut self, start: usize, at: usize) -> Area {
         debug_assert!(start < at && at < self.end);
-        let upper = Area { kind: self.kind.after((at - start) / PAGE_SIZE), ..self.clone() };
+        let upper = Area {
+            kind: self.kind.after((at - start) / PAGE_SIZE),
+            ..self.clone()
+        };
         self.end = at;
         upper
     }
@@ -136,6 +158,8 @@ impl Area {
             && self.flags == next.flags
             && self.charge == next.charge
             && !self.flags.contains(AreaFlags::GROWSDOWN)
-            && self.kind.continues_as((self.end - start) / PAGE_SIZE, &next.kind)
+            && self
+                .kind
+                .continues_as((self.end - start) / PAGE_SIZE, &next.kind)
     }
 }

@@ -43,7 +43,12 @@ pub struct Policy {
 impl Default for Policy {
     /// Large from 1 MiB on, a margin of 4 MiB, a quarter, a grace of 2 MiB.
     fn default() -> Self {
-        Policy { large: 256, margin: 1024, light_divisor: 4, grace: 512 }
+        Policy {
+            large: 256,
+            margin: 1024,
+            light_divisor: 4,
+            grace: 512,
+        }
     }
 }
 
@@ -60,7 +65,12 @@ pub struct Commit {
 impl Commit {
     /// Makes one with nothing promised.
     pub fn new(policy: Policy) -> Self {
-        Commit { policy, full: 0, light: 0, grace: None }
+        Commit {
+            policy,
+            full: 0,
+            light: 0,
+            grace: None,
+        }
     }
 
     /// Returns how many frames the promises are worth.
@@ -115,7 +125,9 @@ impl Commit {
             Charge::Light => &mut self.light,
             Charge::Full => &mut self.full,
         };
-        *sum = sum.checked_sub(pages).expect("no more is fulfilled than was promised");
+        *sum = sum
+            .checked_sub(pages)
+            .expect("no more is fulfilled than was promised");
     }
 }
 
@@ -124,7 +136,12 @@ mod tests {
     use super::*;
 
     fn commit() -> Commit {
-        Commit::new(Policy { large: 100, margin: 10, light_divisor: 4, grace: 20 })
+        Commit::new(Policy {
+            large: 100,
+            margin: 10,
+            light_divisor: 4,
+            grace: 20,
+        })
     }
 
     #[test]
@@ -134,7 +151,10 @@ mod tests {
         assert_eq!(commit.admit(100, 110), Ok(Charge::Full));
         commit.add(Charge::Full, 100);
         assert_eq!(commit.admit(100, 209), Err(MapError::NoMemory));
-        assert_eq!(commit.admit(usize::MAX, usize::MAX), Err(MapError::NoMemory));
+        assert_eq!(
+            commit.admit(usize::MAX, usize::MAX),
+            Err(MapError::NoMemory)
+        );
         assert_eq!(commit.admit(99, 199), Ok(Charge::Light));
     }
 
@@ -157,8 +177,16 @@ mod tests {
         assert_eq!(commit.admit(6, 0), Err(MapError::NoMemory));
         assert_eq!(commit.admit(5, 0), Ok(Charge::Light));
         assert_eq!(commit.admit(1, 0), Err(MapError::NoMemory));
-        assert_eq!(commit.admit(1, 1), Ok(Charge::Light), "memory has come back");
+        assert_eq!(
+            commit.admit(1, 1),
+            Ok(Charge::Light),
+            "memory has come back"
+        );
         assert_eq!(commit.admit(1, 0), Err(MapError::NoMemory));
-        assert_eq!(commit.admit(20, 0), Ok(Charge::Light), "so there is a new grace");
+        assert_eq!(
+            commit.admit(20, 0),
+            Ok(Charge::Light),
+            "so there is a new grace"
+        );
     }
 }

@@ -2,8 +2,8 @@
 //! nothing is used that is free.
 
 use crate::{
-    Access, AddressSpace, Backing, BackingError, Counts, FaultError, Frame, FrameUse, Identity, Leaf, Limits, NoMemory,
-    Owner, PAGE_SIZE, PageMapper, Policy, Protection,
+    Access, AddressSpace, Backing, BackingError, Counts, FaultError, Frame, FrameUse, Identity,
+    Leaf, Limits, NoMemory, Owner, PAGE_SIZE, PageMapper, Policy, Protection,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,11 @@ impl Memory {
     }
 
     pub fn free(&self, frame: Frame) {
-        self.0.lock().unwrap().remove(&frame).expect("a frame is freed once");
+        self.0
+            .lock()
+            .unwrap()
+            .remove(&frame)
+            .expect("a frame is freed once");
     }
 
     pub fn get(&self, frame: Frame) -> u64 {
@@ -31,7 +35,12 @@ impl Memory {
     }
 
     pub fn set(&self, frame: Frame, content: u64) {
-        *self.0.lock().unwrap().get_mut(&frame).expect("the frame is in use") = content;
+        *self
+            .0
+            .lock()
+            .unwrap()
+            .get_mut(&frame)
+            .expect("the frame is in use") = content;
     }
 
     pub fn count(&self) -> usize {
@@ -55,11 +64,23 @@ impl FakeMapper {
     pub fn new(free: usize, reserve: usize) -> Self {
         let memory = Memory::default();
         let zeros = memory.alloc(0);
-        FakeMapper { memory, pages: BTreeMap::new(), zeros, free, reserve, promised: 0, flushes: 0 }
+        FakeMapper {
+            memory,
+            pages: BTreeMap::new(),
+            zeros,
+            free,
+            reserve,
+            promised: 0,
+            flushes: 0,
+        }
     }
 
     fn alloc(&mut self, content: u64, wanted_for: FrameUse) -> Option<Frame> {
-        let floor = if wanted_for == FrameUse::Lazy { self.reserve / 2 + self.promised } else { 0 };
+        let floor = if wanted_for == FrameUse::Lazy {
+            self.reserve / 2 + self.promised
+        } else {
+            0
+        };
         if self.free <= floor {
             return None;
         }
@@ -109,20 +130,29 @@ impl PageMapper for FakeMapper {
 
     fn map(&mut self, page: usize, leaf: Leaf) -> Result<(), NoMemory> {
         assert!(page.is_multiple_of(PAGE_SIZE));
-        assert!(self.pages.insert(page, leaf).is_none(), "only what is not mapped is mapped");
+        assert!(
+            self.pages.insert(page, leaf).is_none(),
+            "only what is not mapped is mapped"
+        );
         Ok(())
     }
 
     fn replace(&mut self, page: usize, leaf: Leaf) {
         self.flushes += 1;
-        self.pages.insert(page, leaf).expect("only what is mapped is replaced");
+        self.pages
+            .insert(page, leaf)
+            .expect("only what is mapped is replaced");
     }
 
     fn refresh(&mut self, _page: usize) {}
 
     fn unmap(&mut self, start: usize, end: usize, _release_tables: bool) -> Counts {
         let mut counts = Counts::default();
-        let pages: Vec<usize> = self.pages.range(start..end).map(|(&page, _)| page).collect();
+        let pages: Vec<usize> = self
+            .pages
+            .range(start..end)
+            .map(|(&page, _)| page)
+            .collect();
         self.flushes += usize::from(!pages.is_empty());
         for page in pages {
             let leaf = self.pages.remove(&page).unwrap();
@@ -137,12 +167,20 @@ impl PageMapper for FakeMapper {
     fn protect(&mut self, start: usize, end: usize, protection: Protection, copy_on_write: bool) {
         for (_, leaf) in self.pages.range_mut(start..end) {
             let keeps = copy_on_write && leaf.owner == Owner::Object;
-            leaf.protection = if keeps { protection.without_writing() } else { protection };
+            leaf.protection = if keeps {
+                protection.without_writing()
+            } else {
+                protection
+            };
         }
     }
 
     fn relocate(&mut self, from: usize, to: usize, len: usize) -> Result<(), NoMemory> {
-        let pages: Vec<usize> = self.pages.range(from..from + len).map(|(&page, _)| page).collect();
+        let pages: Vec<usize> = self
+            .pages
+            .range(from..from + len)
+            .map(|(&page, _)| page)
+            .collect();
         for page in pages {
             let leaf = self.pages.remove(&page).unwrap();
             self.map(page - from + to, leaf)?;
@@ -175,9 +213,19 @@ struct FileState {
 impl FakeFile {
     /// Makes a file of `pages` pages; page i holds `first + i`.
     pub fn new(memory: &Memory, inode: u64, pages: u64, first: u64) -> Arc<FakeFile> {
-        let frames = (0..pages).map(|page| (page, memory.alloc(first + page))).collect();
-        let state = Mutex::new(FileState { len: pages * PAGE_SIZE as u64, pages: frames });
-        Arc::new(FakeFile { memory: memory.clone(), state, inode, writes: AtomicU64::new(0) })
+        let frames = (0..pages)
+            .map(|page| (page, memory.alloc(first + page)))
+            .collect();
+        let state = Mutex::new(FileState {
+            len: pages * PAGE_SIZE as u64,
+            pages: frames,
+        });
+        Arc::new(FakeFile {
+            memory: memory.clone(),
+            state,
+            inode,
+            writes: AtomicU64::new(0),
+        })
     }
 
     pub fn content(&self, page: u64) -> u64 {
@@ -214,7 +262,10 @@ impl Backing for FakeFile {
         if index >= state.len.div_ceil(PAGE_SIZE as u64) {
             return Err(BackingError::PastEnd);
         }
-        Ok(*state.pages.entry(index).or_insert_with(|| self.memory.alloc(0)))
+        Ok(*state
+            .pages
+            .entry(index)
+            .or_insert_with(|| self.memory.alloc(0)))
     }
 
     fn len(&self) -> u64 {
@@ -222,7 +273,10 @@ impl Backing for FakeFile {
     }
 
     fn identity(&self) -> Identity {
-        Identity { device: 1, inode: self.inode }
+        Identity {
+            device: 1,
+            inode: self.inode,
+        }
     }
 
     fn path(&self) -> String {
@@ -238,11 +292,22 @@ pub const START: usize = 0x10000;
 pub const END: usize = START + 256 * PAGE_SIZE;
 
 pub fn limits() -> Limits {
-    Limits { start: START, end: END, areas: 60, stack: 32 * PAGE_SIZE, stack_gap: 4 * PAGE_SIZE }
+    Limits {
+        start: START,
+        end: END,
+        areas: 60,
+        stack: 32 * PAGE_SIZE,
+        stack_gap: 4 * PAGE_SIZE,
+    }
 }
 
 pub fn policy() -> Policy {
-    Policy { large: 64, margin: 16, light_divisor: 4, grace: 8 }
+    Policy {
+        large: 64,
+        margin: 16,
+        light_divisor: 4,
+        grace: 8,
+    }
 }
 
 pub type Space = AddressSpace<FakeMapper>;
@@ -286,7 +351,10 @@ impl Space {
         let mut promised_light = 0;
         let mut counts = Counts::default();
         for (&start, area) in &self.areas {
-            assert!(start >= last_end && start < area.end, "areas are apart and not empty");
+            assert!(
+                start >= last_end && start < area.end,
+                "areas are apart and not empty"
+            );
             assert!(start >= START && area.end <= END);
             assert!(!self.free.is_free(start, start + PAGE_SIZE));
             last_end = area.end;
@@ -295,7 +363,10 @@ impl Space {
             let in_area = self.mapper.count(start, area.end);
             counts.owned += in_area.owned;
             counts.borrowed += in_area.borrowed;
-            assert_eq!(area.is_accountable(), area.charge != crate::commit::Charge::None);
+            assert_eq!(
+                area.is_accountable(),
+                area.charge != crate::commit::Charge::None
+            );
             match area.charge {
                 crate::commit::Charge::None => {}
                 crate::commit::Charge::Light => promised_light += pages - in_area.owned,
@@ -307,18 +378,39 @@ impl Space {
                     Owner::Object if area.copies_on_write() => area.protection.without_writing(),
                     Owner::Object => area.protection,
                 };
-                assert_eq!(leaf.protection, allowed, "page {page:#x} has its area's rights");
+                assert_eq!(
+                    leaf.protection, allowed,
+                    "page {page:#x} has its area's rights"
+                );
             }
         }
-        let gaps: usize = self.free.gaps().map(|(start, end)| (end - start) / PAGE_SIZE).sum();
-        assert_eq!(used + gaps, (END - START) / PAGE_SIZE, "every page is in an area or a gap");
+        let gaps: usize = self
+            .free
+            .gaps()
+            .map(|(start, end)| (end - start) / PAGE_SIZE)
+            .sum();
+        assert_eq!(
+            used + gaps,
+            (END - START) / PAGE_SIZE,
+            "every page is in an area or a gap"
+        );
         assert_eq!(self.usage.mapped, used);
-        assert_eq!((self.usage.owned, self.usage.borrowed), (counts.owned, counts.borrowed));
+        assert_eq!(
+            (self.usage.owned, self.usage.borrowed),
+            (counts.owned, counts.borrowed)
+        );
         let all = self.mapper.count(0, usize::MAX);
         assert_eq!(all, counts, "pages are mapped in areas only");
         assert_eq!(self.commit.outstanding(), promised_full + promised_light);
-        assert_eq!(self.mapper.promised, promised_full + promised_light / policy().light_divisor);
-        let files = self.areas.values().filter(|area| matches!(area.kind, crate::area::Kind::File { .. })).count();
+        assert_eq!(
+            self.mapper.promised,
+            promised_full + promised_light / policy().light_divisor
+        );
+        let files = self
+            .areas
+            .values()
+            .filter(|area| matches!(area.kind, crate::area::Kind::File { .. }))
+            .count();
         assert_eq!(self.file_areas, files);
     }
 }

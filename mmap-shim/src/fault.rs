@@ -1,7 +1,10 @@
 //! Page faults: which page an access gets, and which accesses fail.
 
 use crate::area::{Area, AreaFlags, Kind};
-use crate::{AddressSpace, BackingError, Frame, FrameUse, Leaf, NoMemory, Owner, PAGE_SIZE, PageMapper, Protection};
+use crate::{
+    AddressSpace, BackingError, Frame, FrameUse, Leaf, NoMemory, Owner, PAGE_SIZE, PageMapper,
+    Protection,
+};
 
 /// What an instruction wanted of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,11 @@ impl<M: PageMapper> AddressSpace<M> {
         match self.mapper.lookup(page) {
             Some(leaf) if access.is_allowed(leaf.protection) => self.mapper.refresh(page),
             Some(leaf) => {
-                assert_eq!(leaf.owner, Owner::Object, "a page's own frame has all its area's rights");
+                assert_eq!(
+                    leaf.owner,
+                    Owner::Object,
+                    "a page's own frame has all its area's rights"
+                );
                 self.copy_on_write(page, leaf.frame)?;
             }
             None if is_anonymous(area) => {
@@ -95,30 +102,59 @@ impl<M: PageMapper> AddressSpace<M> {
     /// Maps zeros: a frame for a write, the shared frame of zeros for a read.
     fn fault_in_zeros(&mut self, page: usize, access: Access) -> Result<(), FaultError> {
         let (_, area) = self.area_at(page).expect("the caller found it");
-        let shares_zeros = access != Access::Write && matches!(area.kind, Kind::Anonymous { is_shared: false });
+        let shares_zeros =
+            access != Access::Write && matches!(area.kind, Kind::Anonymous { is_shared: false });
         if shares_zeros {
             let protection = area.protection.without_writing();
-            let leaf = Leaf { frame: self.mapper.zero_frame(), owner: Owner::Object, protection };
+            let leaf = Leaf {
+                frame: self.mapper.zero_frame(),
+                owner: Owner::Object,
+                protection,
+            };
             return Ok(self.mapper.map(page, leaf)?);
         }
         let wanted_for = area.frame_use();
-        let frame = self.mapper.alloc_zeroed(wanted_for).ok_or(FaultError::NoMemory)?;
+        let frame = self
+            .mapper
+            .alloc_zeroed(wanted_for)
+            .ok_or(FaultError::NoMemory)?;
         self.map_owned(page, frame)
     }
 
     /// Maps the object's page, or for a write to a private mapping a copy of it.
     fn fault_in_file(&mut self, page: usize, access: Access) -> Result<(), FaultError> {
         let (start, area) = self.area_at(page).expect("the caller found it");
-        let Kind::File { backing, first_page, .. } = &area.kind else { unreachable!("the caller saw a file") };
+        let Kind::File {
+            backing,
+            first_page,
+            ..
+        } = &area.kind
+        else {
+            unreachable!("the caller saw a file")
+        };
         let index = first_page + ((page - start) / PAGE_SIZE) as u64;
         let frame = backing.page(index)?;
         if area.copies_on_write() && access == Access::Write {
-            let copy = self.mapper.alloc_copy(frame, area.frame_use()).ok_or(FaultError::NoMemory)?;
+            let copy = self
+                .mapper
+                .alloc_copy(frame, area.frame_use())
+                .ok_or(FaultError::NoMemory)?;
             return self.map_owned(page, copy);
         }
         let shown = area.protection;
-        let protection = if area.copies_on_write() { shown.without_writing() } else { shown };
-        self.mapper.map(page, Leaf { frame, owner: Owner::Object, protection })?;
+        let protection = if area.copies_on_write() {
+            shown.without_writing()
+        } else {
+            shown
+        };
+        self.mapper.map(
+            page,
+            Leaf {
+                frame,
+                owner: Owner::Object,
+                protection,
+            },
+        )?;
         self.usage.borrowed += 1;
         self.usage.note_peak();
         Ok(())
@@ -128,7 +164,14 @@ impl<M: PageMapper> AddressSpace<M> {
     fn map_owned(&mut self, page: usize, frame: Frame) -> Result<(), FaultError> {
         let (_, area) = self.area_at(page).expect("the caller found it");
         let (protection, charge) = (area.protection, area.charge);
-        if let Err(NoMemory) = self.mapper.map(page, Leaf { frame, owner: Owner::Page, protection }) {
+        if let Err(NoMemory) = self.mapper.map(
+            page,
+            Leaf {
+                frame,
+                owner: Owner::Page,
+                protection,
+            },
+        ) {
             self.mapper.free(frame);
             return Err(FaultError::NoMemory);
         }
@@ -149,7 +192,14 @@ impl<M: PageMapper> AddressSpace<M> {
             self.mapper.alloc_copy(shown, wanted_for)
         };
         let frame = copy.ok_or(FaultError::NoMemory)?;
-        self.mapper.replace(page, Leaf { frame, owner: Owner::Page, protection });
+        self.mapper.replace(
+            page,
+            Leaf {
+                frame,
+                owner: Owner::Page,
+                protection,
+            },
+        );
         self.commit.sub(charge, 1);
         self.usage.owned += 1;
         self.usage.borrowed -= usize::from(!is_zeros);
@@ -159,13 +209,18 @@ impl<M: PageMapper> AddressSpace<M> {
 
     /// Tells whether the page below has a frame of its own: the program fills the area upwards.
     fn is_walk(&self, page: usize) -> bool {
-        self.mapper.lookup(page - PAGE_SIZE).is_some_and(|leaf| leaf.owner == Owner::Page)
+        self.mapper
+            .lookup(page - PAGE_SIZE)
+            .is_some_and(|leaf| leaf.owner == Owner::Page)
     }
 
     /// Maps the pages behind `page` that a walk will touch next, as far as memory is plentiful.
     fn run_ahead(&mut self, page: usize) {
         let (_, area) = self.area_at(page).expect("the caller found it");
-        if area.flags.intersects(AreaFlags::STACK.union(AreaFlags::GROWSDOWN)) {
+        if area
+            .flags
+            .intersects(AreaFlags::STACK.union(AreaFlags::GROWSDOWN))
+        {
             return;
         }
         let end = area.end.min(page + RUN * PAGE_SIZE);
@@ -173,7 +228,9 @@ impl<M: PageMapper> AddressSpace<M> {
             if self.mapper.lookup(next).is_some() {
                 return;
             }
-            let Some(frame) = self.mapper.alloc_zeroed(FrameUse::Lazy) else { return };
+            let Some(frame) = self.mapper.alloc_zeroed(FrameUse::Lazy) else {
+                return;
+            };
             if self.map_owned(next, frame).is_err() {
                 return;
             }
@@ -192,7 +249,9 @@ impl<M: PageMapper> AddressSpace<M> {
         }
         let pages = (start - page) / PAGE_SIZE;
         if area.is_accountable() {
-            self.commit.admit(pages, self.mapper.available_pages()).ok()?;
+            self.commit
+                .admit(pages, self.mapper.available_pages())
+                .ok()?;
         }
         let area = self.areas.remove(&start).expect("it was there");
         self.free.take(page, start);
@@ -215,7 +274,10 @@ impl<M: PageMapper> AddressSpace<M> {
     ) -> Result<usize, FaultError> {
         let stop = end.min(start.saturating_add(budget * PAGE_SIZE));
         for page in (start..stop).step_by(PAGE_SIZE) {
-            let is_there = self.mapper.lookup(page).is_some_and(|leaf| access.is_allowed(leaf.protection));
+            let is_there = self
+                .mapper
+                .lookup(page)
+                .is_some_and(|leaf| access.is_allowed(leaf.protection));
             if !is_there {
                 self.handle_fault(page, access)?;
             }
@@ -229,7 +291,9 @@ impl<M: PageMapper> AddressSpace<M> {
         let (_, area) = self.area_at(address)?;
         let writes = area.protection.contains(Protection::WRITE);
         let access = if writes { Access::Write } else { Access::Read };
-        access.is_allowed(area.protection).then_some((access, area.end))
+        access
+            .is_allowed(area.protection)
+            .then_some((access, area.end))
     }
 }
 

@@ -19,7 +19,11 @@ bitflags! {
 impl Protection {
     /// Returns what is left when writes must fault: what could be written could be read.
     pub fn without_writing(self) -> Protection {
-        if self.contains(Protection::WRITE) { self.difference(Protection::WRITE).union(Protection::READ) } else { self }
+        if self.contains(Protection::WRITE) {
+            self.difference(Protection::WRITE).union(Protection::READ)
+        } else {
+            self
+        }
     }
 }
 

@@ -20,7 +20,10 @@ pub struct FreeSpace {
 impl FreeSpace {
     /// Makes one gap of `start..end`.
     pub fn new(start: usize, end: usize) -> Self {
-        let mut space = FreeSpace { gaps: BTreeMap::new(), by_len: BTreeSet::new() };
+        let mut space = FreeSpace {
+            gaps: BTreeMap::new(),
+            by_len: BTreeSet::new(),
+        };
         space.insert(start, end);
         space
     }
@@ -38,7 +41,10 @@ impl FreeSpace {
 
     /// Returns the start of the best gap for `len` bytes.
     pub fn find(&self, len: usize) -> Option<usize> {
-        self.by_len.range((len, 0)..).next().map(|&(_, start)| start)
+        self.by_len
+            .range((len, 0)..)
+            .next()
+            .map(|&(_, start)| start)
     }
 
     /// Uses a range.
@@ -47,7 +53,9 @@ impl FreeSpace {
     ///
     /// If part of it is in use.
     pub fn take(&mut self, start: usize, end: usize) {
-        let (gap_start, gap_end) = self.gap_around(start, end).expect("only free ranges are taken");
+        let (gap_start, gap_end) = self
+            .gap_around(start, end)
+            .expect("only free ranges are taken");
         self.remove(gap_start, gap_end);
         self.insert(gap_start, start);
         self.insert(end, gap_end);

@@ -48,12 +48,21 @@ pub struct Mapping {
 impl<M: PageMapper> AddressSpace<M> {
     /// mmap(2): makes a mapping.
     pub fn map(&mut self, request: MapRequest) -> Result<Mapping, MapError> {
-        let MapRequest { address, len, protection, flags: raw, source, offset } = request;
+        let MapRequest {
+            address,
+            len,
+            protection,
+            flags: raw,
+            source,
+            offset,
+        } = request;
         let flags = MapFlags::from_bits_truncate(raw);
         if !offset.is_multiple_of(PAGE_SIZE as u64) || len == 0 {
             return Err(MapError::InvalidArgument);
         }
-        let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(MapError::NoMemory)?;
+        let len = len
+            .checked_next_multiple_of(PAGE_SIZE)
+            .ok_or(MapError::NoMemory)?;
         let first_page = offset / PAGE_SIZE as u64;
         if (offset as usize).checked_add(len).is_none() {
             return Err(MapError::Overflow);
@@ -73,7 +82,13 @@ impl<M: PageMapper> AddressSpace<M> {
         if self.areas.len() >= self.limits.areas {
             return Err(MapError::NoMemory);
         }
-        let mut area = Area { end: start + len, protection, kind, flags: area_flags, charge: Charge::None };
+        let mut area = Area {
+            end: start + len,
+            protection,
+            kind,
+            flags: area_flags,
+            charge: Charge::None,
+        };
         // Linux, too, has removed what lay there when it finds that memory is short.
         if flags.intersects(MapFlags::FIXED) {
             self.remove_range(start, start + len);
@@ -93,7 +108,10 @@ impl<M: PageMapper> AddressSpace<M> {
         self.publish();
         let populates = flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK);
         let locks_now = flags.contains(MapFlags::LOCKED) || self.locks_future == Some(false);
-        Ok(Mapping { address: start, wants_pages: populates || locks_now })
+        Ok(Mapping {
+            address: start,
+            wants_pages: populates || locks_now,
+        })
     }
 
     /// Chooses the address.
@@ -114,7 +132,9 @@ impl<M: PageMapper> AddressSpace<M> {
             if !is_inside(address) {
                 return Err(MapError::NoMemory);
             }
-            if flags.contains(MapFlags::FIXED_NOREPLACE) && !self.free.is_free(address, address + len) {
+            if flags.contains(MapFlags::FIXED_NOREPLACE)
+                && !self.free.is_free(address, address + len)
+            {
                 return Err(MapError::Exists);
             }
             return Ok(address);
@@ -147,19 +167,35 @@ fn kind_of(
     match source {
         Source::Anonymous if is_validated || (is_shared && grows) => Err(MapError::InvalidArgument),
         Source::Anonymous => Ok((Kind::Anonymous { is_shared }, both)),
-        Source::File { backing, is_readable, is_writable } => {
+        Source::File {
+            backing,
+            is_readable,
+            is_writable,
+        } => {
             let known = MapFlags::all().difference(MapFlags::SYNC).bits();
             if is_validated && raw & !known != 0 {
                 return Err(MapError::NotSupported);
             }
-            if !is_readable || (is_shared && protection.contains(Protection::WRITE) && !is_writable) {
+            if !is_readable || (is_shared && protection.contains(Protection::WRITE) && !is_writable)
+            {
                 return Err(MapError::AccessDenied);
             }
             if grows {
                 return Err(MapError::InvalidArgument);
             }
-            let rights = if is_shared && !is_writable { AreaFlags::MAY_READ } else { both };
-            Ok((Kind::File { backing, first_page, is_shared }, rights))
+            let rights = if is_shared && !is_writable {
+                AreaFlags::MAY_READ
+            } else {
+                both
+            };
+            Ok((
+                Kind::File {
+                    backing,
+                    first_page,
+                    is_shared,
+                },
+                rights,
+            ))
         }
     }
 }

@@ -9,7 +9,12 @@ impl<M: PageMapper> AddressSpace<M> {
     /// mprotect(2): changes what may be done with a range; `protection` is the raw word.
     ///
     /// What lies before a hole, or before an area that refuses, is changed, as Linux does it.
-    pub fn protect(&mut self, mut start: usize, len: usize, protection: u32) -> Result<(), MapError> {
+    pub fn protect(
+        &mut self,
+        mut start: usize,
+        len: usize,
+        protection: u32,
+    ) -> Result<(), MapError> {
         let growth = protection & (raw::PROT_GROWSDOWN | raw::PROT_GROWSUP);
         let protection = protection & !growth;
         if growth == raw::PROT_GROWSDOWN | raw::PROT_GROWSUP || !start.is_multiple_of(PAGE_SIZE) {
@@ -34,7 +39,12 @@ impl<M: PageMapper> AddressSpace<M> {
         result
     }
 
-    fn protect_pieces(&mut self, start: usize, end: usize, protection: Protection) -> Result<(), MapError> {
+    fn protect_pieces(
+        &mut self,
+        start: usize,
+        end: usize,
+        protection: Protection,
+    ) -> Result<(), MapError> {
         let mut at = start;
         while at < end {
             let (_, area) = self.area_at(at).ok_or(MapError::NoMemory)?;
@@ -47,7 +57,12 @@ impl<M: PageMapper> AddressSpace<M> {
         Ok(())
     }
 
-    fn protect_piece(&mut self, start: usize, end: usize, protection: Protection) -> Result<(), MapError> {
+    fn protect_piece(
+        &mut self,
+        start: usize,
+        end: usize,
+        protection: Protection,
+    ) -> Result<(), MapError> {
         let (area_start, area) = self.area_at(start).expect("the caller found it");
         let area_end = area.end;
         let old_charge = area.charge;

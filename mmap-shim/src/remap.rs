@@ -44,7 +44,11 @@ impl<M: PageMapper> AddressSpace<M> {
         if is_fixed {
             let new_end = new.checked_add(new_len).ok_or(MapError::InvalidArgument)?;
             let is_apart = new_end <= old || old_end <= new;
-            if !new.is_multiple_of(PAGE_SIZE) || new < self.limits.start || new_end > self.limits.end || !is_apart {
+            if !new.is_multiple_of(PAGE_SIZE)
+                || new < self.limits.start
+                || new_end > self.limits.end
+                || !is_apart
+            {
                 return Err(MapError::InvalidArgument);
             }
         }
@@ -59,7 +63,10 @@ impl<M: PageMapper> AddressSpace<M> {
                 old_len = new_len;
             }
             if new_len == old_len && !is_fixed {
-                return Ok(Remapping { address: old, wants_pages: false });
+                return Ok(Remapping {
+                    address: old,
+                    wants_pages: false,
+                });
             }
             self.move_or_grow(old, old_len, new_len, is_fixed.then_some(new), may_move)
         })();
@@ -82,17 +89,28 @@ impl<M: PageMapper> AddressSpace<M> {
             return Err(MapError::BadRange);
         }
         let is_copy = old_len == 0;
-        if is_copy && !matches!(area.kind, Kind::File { is_shared: true, .. }) {
+        if is_copy
+            && !matches!(
+                area.kind,
+                Kind::File {
+                    is_shared: true,
+                    ..
+                }
+            )
+        {
             return Err(MapError::InvalidArgument);
         }
         let (charge, flags) = (area.charge, area.flags);
         let growth = new_len - old_len;
         if area.is_accountable() {
             // A mapping keeps the way it is charged, so that it stays one area.
-            self.commit.admit(growth / PAGE_SIZE, self.mapper.available_pages())?;
+            self.commit
+                .admit(growth / PAGE_SIZE, self.mapper.available_pages())?;
         }
         let wants_pages = flags.contains(AreaFlags::LOCKED) && growth > 0;
-        let new_end = old.checked_add(new_len).filter(|&end| end <= self.limits.end);
+        let new_end = old
+            .checked_add(new_len)
+            .filter(|&end| end <= self.limits.end);
         if let Some(new_end) = new_end
             && fixed.is_none()
             && !is_copy
@@ -104,7 +122,10 @@ impl<M: PageMapper> AddressSpace<M> {
             self.usage.grow(growth / PAGE_SIZE, flags);
             self.commit.add(charge, growth / PAGE_SIZE);
             self.join_at(new_end);
-            return Ok(Remapping { address: old, wants_pages });
+            return Ok(Remapping {
+                address: old,
+                wants_pages,
+            });
         }
         if !may_move || self.areas.len() + 2 >= self.limits.areas {
             return Err(MapError::NoMemory);
@@ -119,15 +140,23 @@ impl<M: PageMapper> AddressSpace<M> {
             self.join_at(old);
             area.end = address + new_len;
             self.insert(address, area);
-            return Ok(Remapping { address, wants_pages });
+            return Ok(Remapping {
+                address,
+                wants_pages,
+            });
         }
-        self.mapper.relocate(old, address, old_len).map_err(|crate::NoMemory| MapError::NoMemory)?;
+        self.mapper
+            .relocate(old, address, old_len)
+            .map_err(|crate::NoMemory| MapError::NoMemory)?;
         self.split_at(old);
         self.split_at(old_end);
         let mut area = self.detach(old);
         area.end = address + new_len;
         self.commit.add(charge, growth / PAGE_SIZE);
         self.insert(address, area);
-        Ok(Remapping { address, wants_pages })
+        Ok(Remapping {
+            address,
+            wants_pages,
+        })
     }
 }

@@ -42,14 +42,30 @@ impl Usage {
     pub(crate) fn grow(&mut self, pages: usize, flags: AreaFlags) {
         self.mapped += pages;
         self.mapped_peak = self.mapped_peak.max(self.mapped);
-        self.locked += if flags.contains(AreaFlags::LOCKED) { pages } else { 0 };
-        self.stacks += if flags.contains(AreaFlags::STACK) { pages } else { 0 };
+        self.locked += if flags.contains(AreaFlags::LOCKED) {
+            pages
+        } else {
+            0
+        };
+        self.stacks += if flags.contains(AreaFlags::STACK) {
+            pages
+        } else {
+            0
+        };
     }
 
     pub(crate) fn shrink(&mut self, pages: usize, flags: AreaFlags) {
         self.mapped -= pages;
-        self.locked -= if flags.contains(AreaFlags::LOCKED) { pages } else { 0 };
-        self.stacks -= if flags.contains(AreaFlags::STACK) { pages } else { 0 };
+        self.locked -= if flags.contains(AreaFlags::LOCKED) {
+            pages
+        } else {
+            0
+        };
+        self.stacks -= if flags.contains(AreaFlags::STACK) {
+            pages
+        } else {
+            0
+        };
     }
 }
 
@@ -91,14 +107,27 @@ impl<M: PageMapper> AddressSpace<M> {
     }
 
     /// Lists up to `limit` areas from `address` on; counts pages if `counts_pages`.
-    pub fn report_areas(&self, address: usize, limit: usize, counts_pages: bool) -> Vec<AreaReport> {
+    pub fn report_areas(
+        &self,
+        address: usize,
+        limit: usize,
+        counts_pages: bool,
+    ) -> Vec<AreaReport> {
         let mut reports = Vec::with_capacity(limit.min(self.areas.len()));
         for (&start, area) in self.areas.range(address..).take(limit) {
             let (backing, first_page) = match &area.kind {
                 Kind::Anonymous { .. } => (None, 0),
-                Kind::File { backing, first_page, .. } => (Some(backing.clone()), *first_page),
+                Kind::File {
+                    backing,
+                    first_page,
+                    ..
+                } => (Some(backing.clone()), *first_page),
             };
-            let counts = if counts_pages { self.mapper.count(start, area.end) } else { Counts::default() };
+            let counts = if counts_pages {
+                self.mapper.count(start, area.end)
+            } else {
+                Counts::default()
+            };
             reports.push(AreaReport {
                 start,
                 end: area.end,

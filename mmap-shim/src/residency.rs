@@ -8,14 +8,19 @@ impl<M: PageMapper> AddressSpace<M> {
     /// modification is left to see to. `flags` is the raw word.
     pub fn sync(&mut self, start: usize, len: usize, flags: u32) -> Result<(), MapError> {
         let flags = SyncFlags::from_bits(flags).ok_or(MapError::InvalidArgument)?;
-        if !start.is_multiple_of(PAGE_SIZE) || flags.contains(SyncFlags::ASYNC.union(SyncFlags::SYNC)) {
+        if !start.is_multiple_of(PAGE_SIZE)
+            || flags.contains(SyncFlags::ASYNC.union(SyncFlags::SYNC))
+        {
             return Err(MapError::InvalidArgument);
         }
         let end = self.end_of(start, len).ok_or(MapError::NoMemory)?;
         let mut at = start;
         let mut has_hole = false;
         while at < end {
-            let Some((area_start, area_end)) = self.next_area(at).filter(|&(area_start, _)| area_start < end) else {
+            let Some((area_start, area_end)) = self
+                .next_area(at)
+                .filter(|&(area_start, _)| area_start < end)
+            else {
                 has_hole = true;
                 break;
             };
@@ -24,14 +29,22 @@ impl<M: PageMapper> AddressSpace<M> {
             if flags.contains(SyncFlags::INVALIDATE) && area.flags.contains(AreaFlags::LOCKED) {
                 return Err(MapError::Busy);
             }
-            if let Kind::File { backing, is_shared: true, .. } = &area.kind
+            if let Kind::File {
+                backing,
+                is_shared: true,
+                ..
+            } = &area.kind
                 && area.protection.contains(Protection::WRITE)
             {
                 backing.mark_written();
             }
             at = area_end;
         }
-        if has_hole { Err(MapError::NoMemory) } else { Ok(()) }
+        if has_hole {
+            Err(MapError::NoMemory)
+        } else {
+            Ok(())
+        }
     }
 
     /// mincore(2): tells for each page from `start` on whether it is in memory, as long as `report` has
@@ -41,7 +54,11 @@ impl<M: PageMapper> AddressSpace<M> {
             let page = start + i * PAGE_SIZE;
             let (area_start, area) = self.area_at(page).ok_or(MapError::NoMemory)?;
             *is_resident = u8::from(match &area.kind {
-                Kind::File { backing, first_page, .. } => {
+                Kind::File {
+                    backing,
+                    first_page,
+                    ..
+                } => {
                     let index = first_page + ((page - area_start) / PAGE_SIZE) as u64;
                     index < backing.len().div_ceil(PAGE_SIZE as u64)
                 }
@@ -56,21 +73,35 @@ impl<M: PageMapper> AddressSpace<M> {
         if !start.is_multiple_of(PAGE_SIZE) {
             return Err(MapError::InvalidArgument);
         }
-        let end = self.end_of(start, len).filter(|&end| end <= self.limits.end);
+        let end = self
+            .end_of(start, len)
+            .filter(|&end| end <= self.limits.end);
         Ok((end.ok_or(MapError::NoMemory)? - start) / PAGE_SIZE)
     }
 
     /// mlock(2), munlock(2): marks the areas of a range; returns the range by pages. Mapping the pages is
     /// up to the caller ([`AddressSpace::populate`]).
-    pub fn set_locked(&mut self, start: usize, len: usize, locks: bool) -> Result<(usize, usize), MapError> {
-        let end = start.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE));
-        let (start, end) = (start - start % PAGE_SIZE, end.ok_or(MapError::InvalidArgument)?);
+    pub fn set_locked(
+        &mut self,
+        start: usize,
+        len: usize,
+        locks: bool,
+    ) -> Result<(usize, usize), MapError> {
+        let end = start
+            .checked_add(len)
+            .and_then(|end| end.checked_next_multiple_of(PAGE_SIZE));
+        let (start, end) = (
+            start - start % PAGE_SIZE,
+            end.ok_or(MapError::InvalidArgument)?,
+        );
         let mut at = start;
         while at < end {
             let (area_start, area) = self.area_at(at).ok_or(MapError::NoMemory)?;
             let piece_end = end.min(area.end);
             if area.flags.contains(AreaFlags::LOCKED) != locks {
-                if (area_start < at || piece_end < area.end) && self.areas.len() + 2 > self.limits.areas {
+                if (area_start < at || piece_end < area.end)
+                    && self.areas.len() + 2 > self.limits.areas
+                {
                     return Err(MapError::NoMemory);
                 }
                 self.set_piece_locked(at, piece_end, locks);
@@ -85,7 +116,9 @@ impl<M: PageMapper> AddressSpace<M> {
         let flags = match flags {
             None => LockFlags::empty(),
             Some(raw) => match LockFlags::from_bits(raw) {
-                Some(flags) if flags.intersects(LockFlags::CURRENT.union(LockFlags::FUTURE)) => flags,
+                Some(flags) if flags.intersects(LockFlags::CURRENT.union(LockFlags::FUTURE)) => {
+                    flags
+                }
                 _ => return Err(MapError::InvalidArgument),
             },
         };

@@ -48,9 +48,23 @@ fn sys_mmap(&[address, len, protection, flags, fd, offset]: &[usize; 6]) -> SysR
     if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let source = if flags & raw::MAP_ANONYMOUS != 0 { Source::Anonymous } else { open_file(fd, protection, flags)? };
-    let request = MapRequest { address, len, protection, flags, source, offset: offset as u64 };
-    let Mapping { address, wants_pages } = address_space::with(|space| space.map(request))?;
+    let source = if flags & raw::MAP_ANONYMOUS != 0 {
+        Source::Anonymous
+    } else {
+        open_file(fd, protection, flags)?
+    };
+    let request = MapRequest {
+        address,
+        len,
+        protection,
+        flags,
+        source,
+        offset: offset as u64,
+    };
+    let Mapping {
+        address,
+        wants_pages,
+    } = address_space::with(|space| space.map(request))?;
     if wants_pages {
         // The mapping stands even if its pages cannot be had now (mmap(2), NOTES).
         let _ = address_space::populate(address, address + len, None);
@@ -68,7 +82,11 @@ fn open_file(fd: usize, protection: Protection, flags: u32) -> Result<Source, Er
         return Err(Errno::EACCES);
     }
     let backing = description.file().backing(is_shared && is_writable)?;
-    Ok(Source::File { backing, is_readable, is_writable })
+    Ok(Source::File {
+        backing,
+        is_readable,
+        is_writable,
+    })
 }
 
 /// Removes mappings; see munmap(2).
@@ -85,8 +103,10 @@ fn sys_mprotect(&[address, len, protection, ..]: &[usize; 6]) -> SysResult {
 
 /// Grows, shrinks or moves a mapping; see mremap(2).
 fn sys_mremap(&[old, old_len, new_len, flags, new, _]: &[usize; 6]) -> SysResult {
-    let Remapping { address, wants_pages } =
-        address_space::with(|space| space.remap(old, old_len, new_len, flags as u32, new))?;
+    let Remapping {
+        address,
+        wants_pages,
+    } = address_space::with(|space| space.remap(old, old_len, new_len, flags as u32, new))?;
     if wants_pages {
         // As for mmap: a locked mapping that has grown stands, with or without its pages.
         let _ = address_space::populate(address, address + new_len, None);
@@ -98,13 +118,16 @@ fn sys_mremap(&[old, old_len, new_len, flags, new, _]: &[usize; 6]) -> SysResult
 fn sys_madvise(&[address, len, advice, ..]: &[usize; 6]) -> SysResult {
     let populate = address_space::with(|space| space.advise(address, len, advice as u32))?;
     if let Some(access) = populate {
-        address_space::populate(address, address + len.next_multiple_of(PAGE_SIZE), Some(access)).map_err(
-            |reason| match reason {
-                FaultReason::AccessDenied => Errno::EINVAL,
-                FaultReason::PastEnd => Errno::EFAULT,
-                FaultReason::NotMapped | FaultReason::NoMemory => Errno::ENOMEM,
-            },
-        )?;
+        address_space::populate(
+            address,
+            address + len.next_multiple_of(PAGE_SIZE),
+            Some(access),
+        )
+        .map_err(|reason| match reason {
+            FaultReason::AccessDenied => Errno::EINVAL,
+            FaultReason::PastEnd => Errno::EFAULT,
+            FaultReason::NotMapped | FaultReason::NoMemory => Errno::ENOMEM,
+        })?;
     }
     Ok(0)
 }

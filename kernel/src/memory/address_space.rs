@@ -19,14 +19,28 @@ pub type Space = AddressSpace<MachineMapper>;
 static SPACE: Once<PollingLock<Space>> = Once::new();
 
 /// As Linux has it: `vm.max_map_count`, the default `RLIMIT_STACK`, `stack_guard_gap`.
-const LIMITS: Limits =
-    Limits { start: USER_RANGE.start, end: USER_RANGE.end, areas: 65530, stack: 8 << 20, stack_gap: 1 << 20 };
+const LIMITS: Limits = Limits {
+    start: USER_RANGE.start,
+    end: USER_RANGE.end,
+    areas: 65530,
+    stack: 8 << 20,
+    stack_gap: 1 << 20,
+};
 
 /// Makes the address space, empty, in these tables.
-#[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the host has no memory of its own to set up"))]
+#[cfg_attr(
+    not(target_os = "none"),
+    expect(dead_code, reason = "the host has no memory of its own to set up")
+)]
 pub(super) fn init(tables: PageTables) -> Result<(), mmap_shim::NoMemory> {
     let zeros = frames::alloc_zeroed().ok_or(mmap_shim::NoMemory)?;
-    SPACE.call_once(|| PollingLock::new(AddressSpace::new(MachineMapper::new(tables, zeros), LIMITS, Policy::default())));
+    SPACE.call_once(|| {
+        PollingLock::new(AddressSpace::new(
+            MachineMapper::new(tables, zeros),
+            LIMITS,
+            Policy::default(),
+        ))
+    });
     Ok(())
 }
 

@@ -33,7 +33,10 @@ pub struct Buddy {
 impl Buddy {
     /// Makes one that knows no memory.
     pub const fn new() -> Self {
-        Buddy { state: &mut [], heads: [NONE; ORDERS] }
+        Buddy {
+            state: &mut [],
+            heads: [NONE; ORDERS],
+        }
     }
 
     /// Gives it its table: one byte per frame, for frames `0..table.len()`.
@@ -79,7 +82,10 @@ impl Buddy {
     /// The block is RAM that the direct map shows, and from here on nobody uses it.
     pub unsafe fn free(&mut self, block: Frame, mut order: usize) {
         let mut start = block.0;
-        assert!(self.state[start] == NOT_FREE, "frame {start:#x} is freed twice");
+        assert!(
+            self.state[start] == NOT_FREE,
+            "frame {start:#x} is freed twice"
+        );
         while order < ORDERS - 1 {
             let neighbour = start ^ (1 << order);
             if self.state.get(neighbour) != Some(&(order as u8)) {
@@ -112,7 +118,12 @@ impl Buddy {
         let next = self.heads[order];
         // SAFETY: `frame` begins a block that is free (by `free`'s contract, or split off one that
         // was), so its memory is the allocator's, and the direct map shows it.
-        unsafe { self.links(frame).write(Links { next, previous: NONE }) };
+        unsafe {
+            self.links(frame).write(Links {
+                next,
+                previous: NONE,
+            })
+        };
         if next != NONE {
             // SAFETY: `next` is on the list: its first bytes hold its links.
             unsafe { (*self.links(next)).previous = frame };

@@ -35,8 +35,14 @@ struct Stock {
     count: usize,
 }
 
-static STOCKS: PerCpu<SpinLock<Stock>> =
-    PerCpu::new([const { crossbeam_utils::CachePadded::new(SpinLock::new(Stock { frames: [Frame(0); STOCK], count: 0 })) }; MAX_CPUS]);
+static STOCKS: PerCpu<SpinLock<Stock>> = PerCpu::new(
+    [const {
+        crossbeam_utils::CachePadded::new(SpinLock::new(Stock {
+            frames: [Frame(0); STOCK],
+            count: 0,
+        }))
+    }; MAX_CPUS],
+);
 /// Set once `smp` knows which CPU runs the caller.
 static HAS_CPUS: AtomicBool = AtomicBool::new(false);
 
@@ -45,7 +51,10 @@ static HAS_CPUS: AtomicBool = AtomicBool::new(false);
 /// # Safety
 ///
 /// The frames are RAM that the direct map shows and that nobody uses.
-#[cfg_attr(not(any(test, target_os = "none")), expect(dead_code, reason = "only tests set memory up on the host"))]
+#[cfg_attr(
+    not(any(test, target_os = "none")),
+    expect(dead_code, reason = "only tests set memory up on the host")
+)]
 pub(super) unsafe fn init(table: &'static mut [u8]) {
     BUDDY.lock().set_table(table);
 }
@@ -55,7 +64,10 @@ pub(super) unsafe fn init(table: &'static mut [u8]) {
 /// # Safety
 ///
 /// They are RAM that the direct map shows and that nobody uses.
-#[cfg_attr(not(any(test, target_os = "none")), expect(dead_code, reason = "only tests set memory up on the host"))]
+#[cfg_attr(
+    not(any(test, target_os = "none")),
+    expect(dead_code, reason = "only tests set memory up on the host")
+)]
 pub(super) unsafe fn add(start: usize, end: usize) {
     // SAFETY: the caller's contract.
     unsafe { BUDDY.lock().add(start, end) };
@@ -129,7 +141,8 @@ pub fn free_block(block: Frame, order: usize) {
 
 /// Returns how many frames an ordinary request could be promised.
 pub(super) fn available() -> usize {
-    FREE.load(Ordering::Relaxed).saturating_sub(RESERVE.load(Ordering::Relaxed))
+    FREE.load(Ordering::Relaxed)
+        .saturating_sub(RESERVE.load(Ordering::Relaxed))
 }
 
 /// Notes how many frames are promised to areas and not yet taken.
@@ -149,7 +162,10 @@ pub fn total_count() -> usize {
 
 /// Returns how many frames are promised, and how many are kept as the reserve.
 pub fn promised_and_reserve() -> (usize, usize) {
-    (PROMISED.load(Ordering::Relaxed), RESERVE.load(Ordering::Relaxed))
+    (
+        PROMISED.load(Ordering::Relaxed),
+        RESERVE.load(Ordering::Relaxed),
+    )
 }
 
 /// Returns the free blocks of each order, the CPUs' stocks left out (`/proc/buddyinfo`).
@@ -178,7 +194,8 @@ fn ordinary_floor() -> usize {
 fn claim(count: usize, floor: usize) -> bool {
     let less = |free: usize| free.checked_sub(count).filter(|&rest| rest >= floor);
     // Acquire pairs with the Release in `free`.
-    FREE.fetch_update(Ordering::Acquire, Ordering::Relaxed, less).is_ok()
+    FREE.fetch_update(Ordering::Acquire, Ordering::Relaxed, less)
+        .is_ok()
 }
 
 /// Finds the frame for a claim.
@@ -374,7 +391,9 @@ mod tests {
         assert_eq!(reserve_of(16 << 20), 16384);
         let (before, reserve) = (free_count(), promised_and_reserve().1);
         set_promised(100);
-        let take_all = |alloc: &dyn Fn() -> Option<Frame>| -> Vec<Frame> { core::iter::from_fn(alloc).collect() };
+        let take_all = |alloc: &dyn Fn() -> Option<Frame>| -> Vec<Frame> {
+            core::iter::from_fn(alloc).collect()
+        };
         let ordinary = take_all(&alloc);
         assert_eq!(free_count(), reserve + 100);
         let lazy = take_all(&|| alloc_page(FrameUse::Lazy));
@@ -384,7 +403,11 @@ mod tests {
         assert_eq!(free_count(), 0);
         assert_eq!(alloc_page(FrameUse::Promised), None);
         set_promised(0);
-        ordinary.into_iter().chain(lazy).chain(critical).for_each(free);
+        ordinary
+            .into_iter()
+            .chain(lazy)
+            .chain(critical)
+            .for_each(free);
         assert_eq!(free_count(), before);
     }
 

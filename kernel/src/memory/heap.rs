@@ -30,7 +30,10 @@ unsafe impl GlobalAlloc for FrameBlocks {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        frames::free_block(Frame::containing(virt_to_phys(pointer).0), order_for(layout.size()));
+        frames::free_block(
+            Frame::containing(virt_to_phys(pointer).0),
+            order_for(layout.size()),
+        );
     }
 }
 
@@ -40,8 +43,9 @@ type Inner = Talc<GlobalAllocSource<FrameBlocks>, talc::DefaultBinning>;
 struct KernelHeap(SpinLock<Inner>);
 
 #[global_allocator]
-static HEAP: KernelHeap =
-    KernelHeap(SpinLock::new(Talc::new(GlobalAllocSource::with_block_size(FrameBlocks, BLOCK))));
+static HEAP: KernelHeap = KernelHeap(SpinLock::new(Talc::new(
+    GlobalAllocSource::with_block_size(FrameBlocks, BLOCK),
+)));
 
 // SAFETY: talc hands out memory that nobody else has until it is deallocated; the lock makes its
 // calls one at a time, also against interrupt handlers.
@@ -59,7 +63,11 @@ unsafe impl GlobalAlloc for KernelHeap {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller's contract: as for `dealloc`, and `new_size` is not 0.
-        if unsafe { self.0.lock().try_realloc_in_place(pointer, layout, new_size) } {
+        if unsafe {
+            self.0
+                .lock()
+                .try_realloc_in_place(pointer, layout, new_size)
+        } {
             return pointer;
         }
         // SAFETY: the caller's contract: `new_size` with this alignment does not overflow.

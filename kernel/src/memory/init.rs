@@ -60,7 +60,12 @@ pub unsafe fn map_start_page(page: PhysAddr, protection: Protection) {
 fn carve_table(free: &mut RangeList<128>, frames: usize) -> &'static mut [u8] {
     let len = (frames as u64).next_multiple_of(PAGE_SIZE as u64);
     let fits = |range: &&PhysRange| range.end.min(BOOT_MAPPED).saturating_sub(range.start) >= len;
-    let start = free.as_slice().iter().find(fits).expect("room for the frame table").start;
+    let start = free
+        .as_slice()
+        .iter()
+        .find(fits)
+        .expect("room for the frame table")
+        .start;
     free.remove(PhysRange::new(start, len));
     // SAFETY: it is RAM that nobody uses, and the boot page tables show it in the direct map.
     unsafe { core::slice::from_raw_parts_mut(phys_to_virt(PhysAddr(start)), frames) }
@@ -68,7 +73,10 @@ fn carve_table(free: &mut RangeList<128>, frames: usize) -> &'static mut [u8] {
 
 fn split(free: &RangeList<128>, at: u64) -> (RangeList<128>, RangeList<128>) {
     let (mut low, mut high) = (free.clone(), free.clone());
-    low.remove(PhysRange { start: at, end: u64::MAX });
+    low.remove(PhysRange {
+        start: at,
+        end: u64::MAX,
+    });
     high.remove(PhysRange { start: 0, end: at });
     (low, high)
 }
@@ -101,7 +109,13 @@ fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
     let rights = Protection::READ.union(Protection::WRITE);
     for range in ram.as_slice() {
         let start = PhysAddr(range.start);
-        tables.map_range(direct_map() + range.start as usize, start, range.len() as usize, rights, Memory::Normal)?;
+        tables.map_range(
+            direct_map() + range.start as usize,
+            start,
+            range.len() as usize,
+            rights,
+            Memory::Normal,
+        )?;
     }
     tables.reserve(DEVICE_RANGE)?;
     debug_assert!(USER_RANGE.start >= BOOT_MAPPED as usize);

@@ -29,7 +29,14 @@ const PAGES_PER_TABLE: usize = 16;
 impl MachineMapper {
     /// Makes one over these tables; `zeros` is a frame of zeros that nobody ever writes.
     pub fn new(tables: PageTables, zeros: Frame) -> Self {
-        MachineMapper { tables, zeros, spare: None, is_in_fault: false, mapped: 0, kept_tables: KEPT_TABLES }
+        MachineMapper {
+            tables,
+            zeros,
+            spare: None,
+            is_in_fault: false,
+            mapped: 0,
+            kept_tables: KEPT_TABLES,
+        }
     }
 
     /// Notes that the fault handler works now, and has this frame of zeros to give.
@@ -77,11 +84,16 @@ impl PageMapper for MachineMapper {
     }
 
     fn alloc_zeroed(&mut self, wanted_for: FrameUse) -> Option<Frame> {
-        self.spare.take().or_else(|| frames::alloc_page(wanted_for).inspect(|&frame| frames::zero(frame)))
+        self.spare
+            .take()
+            .or_else(|| frames::alloc_page(wanted_for).inspect(|&frame| frames::zero(frame)))
     }
 
     fn alloc_copy(&mut self, frame: Frame, wanted_for: FrameUse) -> Option<Frame> {
-        self.spare.take().or_else(|| frames::alloc_page(wanted_for)).inspect(|&copy| frames::copy(copy, frame))
+        self.spare
+            .take()
+            .or_else(|| frames::alloc_page(wanted_for))
+            .inspect(|&copy| frames::copy(copy, frame))
     }
 
     fn free(&mut self, frame: Frame) {
@@ -94,7 +106,11 @@ impl PageMapper for MachineMapper {
 
     fn lookup(&self, page: usize) -> Option<Leaf> {
         let entry = tables::get(self.tables.leaf(page)?);
-        Some(Leaf { frame: entry.frame(), owner: entry.owner(), protection: entry.protection() })
+        Some(Leaf {
+            frame: entry.frame(),
+            owner: entry.owner(),
+            protection: entry.protection(),
+        })
     }
 
     fn map(&mut self, page: usize, leaf: Leaf) -> Result<(), NoMemory> {
@@ -117,8 +133,11 @@ impl PageMapper for MachineMapper {
     }
 
     fn unmap(&mut self, start: usize, end: usize, release_tables: bool) -> Counts {
-        let has_many_tables = tables::table_count() > self.kept_tables + self.mapped / PAGES_PER_TABLE;
-        let hidden = self.tables.hide(start..end, release_tables && has_many_tables);
+        let has_many_tables =
+            tables::table_count() > self.kept_tables + self.mapped / PAGES_PER_TABLE;
+        let hidden = self
+            .tables
+            .hide(start..end, release_tables && has_many_tables);
         let mut counts = Counts::default();
         if !hidden.is_used {
             return counts;
@@ -143,7 +162,11 @@ impl PageMapper for MachineMapper {
         self.tables.for_each_leaf(start..end, |_, slot| {
             let old = tables::get(slot);
             let keeps_frame = copy_on_write && old.owner() == Owner::Object;
-            let new = old.with_protection(if keeps_frame { protection.without_writing() } else { protection });
+            let new = old.with_protection(if keeps_frame {
+                protection.without_writing()
+            } else {
+                protection
+            });
             takes_away |= !new.protection().contains(old.protection());
             tables::set(slot, new);
         });
@@ -160,7 +183,11 @@ impl PageMapper for MachineMapper {
             }
         });
         // Nobody knows the new address yet, so both being there for a moment harms nobody.
-        let (gone, end) = if made.is_ok() { (from, from + len) } else { (to, to + len) };
+        let (gone, end) = if made.is_ok() {
+            (from, from + len)
+        } else {
+            (to, to + len)
+        };
         let hidden = self.tables.hide(gone..end, true);
         if hidden.was_present {
             self.flush(gone, end, hidden.has_tables);
@@ -171,7 +198,9 @@ impl PageMapper for MachineMapper {
 
     fn count(&self, start: usize, end: usize) -> Counts {
         let mut counts = Counts::default();
-        self.tables.for_each_leaf(start..end, |_, slot| self.note(&mut counts, tables::get(slot)));
+        self.tables.for_each_leaf(start..end, |_, slot| {
+            self.note(&mut counts, tables::get(slot))
+        });
         counts
     }
 }
@@ -185,7 +214,13 @@ mod tests {
     use proptest::prelude::*;
 
     const START: usize = 0x1_0000_0000;
-    const LIMITS: Limits = Limits { start: START, end: 0x7fff_ffff_f000, areas: 1000, stack: 8 << 20, stack_gap: 1 << 20 };
+    const LIMITS: Limits = Limits {
+        start: START,
+        end: 0x7fff_ffff_f000,
+        areas: 1000,
+        stack: 8 << 20,
+        stack_gap: 1 << 20,
+    };
     const RW: u32 = 3;
 
     fn space() -> AddressSpace<MachineMapper> {
@@ -200,7 +235,11 @@ mod tests {
             address,
             len,
             protection: Protection::from_bits_truncate(protection),
-            flags: (MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::NORESERVE).bits(),
+            flags: (MapFlags::PRIVATE
+                | MapFlags::ANONYMOUS
+                | MapFlags::FIXED
+                | MapFlags::NORESERVE)
+                .bits(),
             source: Source::Anonymous,
             offset: 0,
         }
@@ -208,18 +247,30 @@ mod tests {
 
     /// Does what a CPU would do, through the page tables.
     fn write(space: &mut AddressSpace<MachineMapper>, address: usize, value: u64) {
-        space.handle_fault(address, Access::Write).expect("it may be written");
+        space
+            .handle_fault(address, Access::Write)
+            .expect("it may be written");
         let leaf = space.mapper().lookup(address).expect("it is mapped");
         assert!(leaf.protection.contains(Protection::WRITE) && leaf.owner == Owner::Page);
         // SAFETY: the frame is the page's own.
-        unsafe { phys_to_virt(PhysAddr(leaf.frame.start())).cast::<u64>().write(value) };
+        unsafe {
+            phys_to_virt(PhysAddr(leaf.frame.start()))
+                .cast::<u64>()
+                .write(value)
+        };
     }
 
     fn read(space: &mut AddressSpace<MachineMapper>, address: usize) -> u64 {
-        space.handle_fault(address, Access::Read).expect("it may be read");
+        space
+            .handle_fault(address, Access::Read)
+            .expect("it may be read");
         let leaf = space.mapper().lookup(address).expect("it is mapped");
         // SAFETY: the frame is the page's own or the frame of zeros.
-        unsafe { phys_to_virt(PhysAddr(leaf.frame.start())).cast::<u64>().read() }
+        unsafe {
+            phys_to_virt(PhysAddr(leaf.frame.start()))
+                .cast::<u64>()
+                .read()
+        }
     }
 
     #[test]
@@ -231,12 +282,29 @@ mod tests {
         write(&mut space, START, 11);
         write(&mut space, START + 7 * PAGE_SIZE, 17);
         assert_eq!(read(&mut space, START + 3 * PAGE_SIZE), 0);
-        space.protect(START + 7 * PAGE_SIZE, PAGE_SIZE, 0).expect("mapped");
+        space
+            .protect(START + 7 * PAGE_SIZE, PAGE_SIZE, 0)
+            .expect("mapped");
         let to = 0x5000_0000_0000;
-        space.remap(START, 7 * PAGE_SIZE, 7 * PAGE_SIZE, 3, to).expect("room");
-        assert_eq!((read(&mut space, to), read(&mut space, to + 3 * PAGE_SIZE)), (11, 0));
-        space.remap(START + 7 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 3, to + 7 * PAGE_SIZE).expect("room");
-        space.protect(to + 7 * PAGE_SIZE, PAGE_SIZE, RW).expect("mapped");
+        space
+            .remap(START, 7 * PAGE_SIZE, 7 * PAGE_SIZE, 3, to)
+            .expect("room");
+        assert_eq!(
+            (read(&mut space, to), read(&mut space, to + 3 * PAGE_SIZE)),
+            (11, 0)
+        );
+        space
+            .remap(
+                START + 7 * PAGE_SIZE,
+                PAGE_SIZE,
+                PAGE_SIZE,
+                3,
+                to + 7 * PAGE_SIZE,
+            )
+            .expect("room");
+        space
+            .protect(to + 7 * PAGE_SIZE, PAGE_SIZE, RW)
+            .expect("mapped");
         assert_eq!(read(&mut space, to + 7 * PAGE_SIZE), 17);
         space.unmap(to, 8 * PAGE_SIZE).expect("in range");
         assert_eq!(free_count(), before, "frames and tables are all back");
@@ -251,7 +319,9 @@ mod tests {
             let mut request = request(0, (8 << 20) + PAGE_SIZE, 0);
             request.flags &= !MapFlags::FIXED.bits();
             let stack = space.map(request).expect("room").address;
-            space.protect(stack + PAGE_SIZE, 8 << 20, RW).expect("mapped");
+            space
+                .protect(stack + PAGE_SIZE, 8 << 20, RW)
+                .expect("mapped");
             write(&mut space, stack + (8 << 20), 1);
             space.unmap(stack, (8 << 20) + PAGE_SIZE).expect("in range");
         }

@@ -13,10 +13,16 @@ struct Window {
     next: usize,
 }
 
-static WINDOW: SpinLock<Window> = SpinLock::new(Window { tables: None, next: DEVICE_RANGE.start });
+static WINDOW: SpinLock<Window> = SpinLock::new(Window {
+    tables: None,
+    next: DEVICE_RANGE.start,
+});
 
 /// Starts the window in these tables, which have the upper levels for it.
-#[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the host has no memory of its own to set up"))]
+#[cfg_attr(
+    not(target_os = "none"),
+    expect(dead_code, reason = "the host has no memory of its own to set up")
+)]
 pub(super) fn init(tables: PageTables) {
     WINDOW.lock().tables = Some(tables);
 }
@@ -27,7 +33,12 @@ pub(super) fn init(tables: PageTables) {
 ///
 /// The physical range is that device's, and the caller is its driver.
 pub unsafe fn map_mmio(registers: PhysAddr, len: usize) -> *mut u8 {
-    map(registers, len, Protection::READ.union(Protection::WRITE), Memory::Device)
+    map(
+        registers,
+        len,
+        Protection::READ.union(Protection::WRITE),
+        Memory::Device,
+    )
 }
 
 /// Maps a table of the firmware for reading and returns where it is seen.
@@ -47,9 +58,18 @@ fn map(physical: PhysAddr, len: usize, protection: Protection, memory: Memory) -
     let address = window.next;
     // A page stays free behind each mapping: running over its end faults.
     window.next = address + whole + PAGE_SIZE;
-    assert!(window.next <= DEVICE_RANGE.end, "half a terabyte of registers");
+    assert!(
+        window.next <= DEVICE_RANGE.end,
+        "half a terabyte of registers"
+    );
     tables
-        .map_range(address, PhysAddr(physical.0 - offset as u64), whole, protection, memory)
+        .map_range(
+            address,
+            PhysAddr(physical.0 - offset as u64),
+            whole,
+            protection,
+            memory,
+        )
         .expect("memory for page tables, at boot");
     core::ptr::with_exposed_provenance_mut(address + offset)
 }

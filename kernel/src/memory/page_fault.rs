@@ -52,7 +52,11 @@ pub fn fault_count() -> u64 {
 ///
 /// Called by the exception handler, on its own stack with interrupts off.
 pub fn handle_page_fault(address: usize, access: Access, instruction: usize) -> FaultOutcome {
-    let result = if USER_RANGE.contains(&address) { resolve(address, access) } else { Err(reason_outside(address)) };
+    let result = if USER_RANGE.contains(&address) {
+        resolve(address, access)
+    } else {
+        Err(reason_outside(address))
+    };
     match result {
         Ok(()) => {
             FAULTS.fetch_add(1, Ordering::Relaxed);
@@ -83,5 +87,9 @@ fn resolve(address: usize, access: Access) -> Result<(), FaultReason> {
 fn reason_outside(address: usize) -> FaultReason {
     let sections = crate::arch::page_table::image_sections();
     let is_image = sections.iter().any(|(range, ..)| range.contains(&address));
-    if is_image { FaultReason::AccessDenied } else { FaultReason::NotMapped }
+    if is_image {
+        FaultReason::AccessDenied
+    } else {
+        FaultReason::NotMapped
+    }
 }

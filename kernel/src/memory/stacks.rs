@@ -17,7 +17,10 @@ struct Cache {
     count: usize,
 }
 
-static CACHE: SpinLock<Cache> = SpinLock::new(Cache { stacks: [Frame(0); CACHED], count: 0 });
+static CACHE: SpinLock<Cache> = SpinLock::new(Cache {
+    stacks: [Frame(0); CACHED],
+    count: 0,
+});
 
 /// Takes a kernel stack and returns its top (16-byte aligned, the first push goes below it);
 /// `None` when memory is short.
@@ -57,7 +60,10 @@ pub fn is_intact(top: usize) -> bool {
 ///
 /// `top` came from [`alloc_kernel_stack`], and no CPU runs on the stack or will.
 pub unsafe fn free_kernel_stack(top: usize) {
-    assert!(is_intact(top), "the kernel stack below {top:#x} has overflowed");
+    assert!(
+        is_intact(top),
+        "the kernel stack below {top:#x} has overflowed"
+    );
     let bottom: *const u8 = core::ptr::with_exposed_provenance(top - KERNEL_STACK_SIZE);
     let block = Frame::containing(virt_to_phys(bottom).0);
     {
@@ -81,7 +87,9 @@ mod tests {
     fn stacks_come_back_and_an_overflow_shows() {
         let _turn = machine();
         let before = free_count();
-        let tops: Vec<usize> = (0..40).map(|_| alloc_kernel_stack().expect("memory")).collect();
+        let tops: Vec<usize> = (0..40)
+            .map(|_| alloc_kernel_stack().expect("memory"))
+            .collect();
         for &top in &tops {
             assert!(top.is_multiple_of(16) && is_intact(top));
         }

@@ -59,7 +59,12 @@ fn store(slot: &AtomicU64, entry: Entry) {
 }
 
 /// Calls `f` for each entry of a table that `range` touches, with the part of the range it covers.
-fn for_part(table: Frame, level: u32, range: Range<usize>, mut f: impl FnMut(&AtomicU64, Range<usize>)) {
+fn for_part(
+    table: Frame,
+    level: u32,
+    range: Range<usize>,
+    mut f: impl FnMut(&AtomicU64, Range<usize>),
+) {
     let span = span(level);
     let mut at = range.start;
     while at < range.end {
@@ -140,10 +145,19 @@ impl PageTables {
             let (at, to) = (address + done, physical.0 as usize + done);
             let fits = |level: &u32| {
                 let span = span(*level);
-                has_large_pages(*level) && at.is_multiple_of(span) && to.is_multiple_of(span) && len - done >= span
+                has_large_pages(*level)
+                    && at.is_multiple_of(span)
+                    && to.is_multiple_of(span)
+                    && len - done >= span
             };
             let level = (2..LEVELS).rev().find(fits).unwrap_or(1);
-            let entry = Entry::page(Frame::containing(to as u64), level, protection, Owner::Object, memory);
+            let entry = Entry::page(
+                Frame::containing(to as u64),
+                level,
+                protection,
+                Owner::Object,
+                memory,
+            );
             store(self.slot(at, level)?, entry);
             done += span(level);
         }
@@ -194,7 +208,12 @@ fn new_table() -> Result<Frame, NoMemory> {
     Ok(frame)
 }
 
-fn for_each_leaf(table: Frame, level: u32, range: Range<usize>, f: &mut impl FnMut(usize, &AtomicU64)) {
+fn for_each_leaf(
+    table: Frame,
+    level: u32,
+    range: Range<usize>,
+    f: &mut impl FnMut(usize, &AtomicU64),
+) {
     for_part(table, level, range, |slot, part| {
         let entry = load(slot);
         if !entry.is_used() {
@@ -207,7 +226,13 @@ fn for_each_leaf(table: Frame, level: u32, range: Range<usize>, f: &mut impl FnM
 }
 
 /// Returns whether the table will be empty once the range is collected.
-fn hide(table: Frame, level: u32, range: Range<usize>, release_tables: bool, hidden: &mut Hidden) -> bool {
+fn hide(
+    table: Frame,
+    level: u32,
+    range: Range<usize>,
+    release_tables: bool,
+    hidden: &mut Hidden,
+) -> bool {
     let mut rest_is_empty = true;
     for_part(table, level, range.clone(), |slot, part| {
         let entry = load(slot);
@@ -230,9 +255,15 @@ fn hide(table: Frame, level: u32, range: Range<usize>, release_tables: bool, hid
         return false;
     }
     let span = span(level);
-    let (first, last) = (range.start / span % ENTRIES, (range.end - 1) / span % ENTRIES);
+    let (first, last) = (
+        range.start / span % ENTRIES,
+        (range.end - 1) / span % ENTRIES,
+    );
     let entries = entries(table);
-    entries[..first].iter().chain(&entries[last + 1..]).all(|slot| !load(slot).is_used())
+    entries[..first]
+        .iter()
+        .chain(&entries[last + 1..])
+        .all(|slot| !load(slot).is_used())
 }
 
 fn collect(table: Frame, level: u32, range: Range<usize>, on_page: &mut impl FnMut(Entry)) {
@@ -272,9 +303,19 @@ mod tests {
         let _turn = machine();
         let tables = PageTables::new().expect("memory");
         let start = (2 << 20) - PAGE_SIZE;
-        tables.map_range(start, PhysAddr(start as u64), (4 << 20) + 2 * PAGE_SIZE, RW, Memory::Normal).expect("memory");
+        tables
+            .map_range(
+                start,
+                PhysAddr(start as u64),
+                (4 << 20) + 2 * PAGE_SIZE,
+                RW,
+                Memory::Normal,
+            )
+            .expect("memory");
         let mut leaves = Vec::new();
-        tables.for_each_leaf(0..1 << 30, |address, slot| leaves.push((address, get(slot).frame().start() as usize)));
+        tables.for_each_leaf(0..1 << 30, |address, slot| {
+            leaves.push((address, get(slot).frame().start() as usize))
+        });
         let expected = [start, 2 << 20, 4 << 20, 6 << 20].map(|address| (address, address));
         assert_eq!(leaves, expected);
         assert!(tables.leaf(start - 1).is_none() && tables.leaf((6 << 20) + PAGE_SIZE).is_none());
@@ -286,21 +327,43 @@ mod tests {
         let tables = PageTables::new().expect("memory");
         let before = free_count();
         for i in 0..4 {
-            tables.map(FAR + i * PAGE_SIZE, page(100 + i)).expect("memory");
+            tables
+                .map(FAR + i * PAGE_SIZE, page(100 + i))
+                .expect("memory");
         }
         assert_eq!(free_count(), before - 3);
         let hidden = tables.hide(FAR..FAR + 3 * PAGE_SIZE, true);
-        assert_eq!(hidden, Hidden { is_used: true, was_present: true, has_tables: false });
+        assert_eq!(
+            hidden,
+            Hidden {
+                is_used: true,
+                was_present: true,
+                has_tables: false
+            }
+        );
         assert!(!tables.entry(FAR).is_present() && tables.entry(FAR).is_used());
         assert!(tables.entry(FAR + 3 * PAGE_SIZE).is_present());
         let mut frames = Vec::new();
-        tables.collect(FAR..FAR + 3 * PAGE_SIZE, |entry| frames.push(entry.frame().0));
+        tables.collect(FAR..FAR + 3 * PAGE_SIZE, |entry| {
+            frames.push(entry.frame().0)
+        });
         assert_eq!(frames, [100, 101, 102]);
         assert_eq!(tables.entry(FAR), Entry::EMPTY);
         let hidden = tables.hide(FAR..FAR + (1 << 40), true);
-        assert_eq!(hidden, Hidden { is_used: true, was_present: true, has_tables: true });
+        assert_eq!(
+            hidden,
+            Hidden {
+                is_used: true,
+                was_present: true,
+                has_tables: true
+            }
+        );
         tables.collect(FAR..FAR + (1 << 40), |entry| frames.push(entry.frame().0));
-        assert_eq!((frames.len(), free_count()), (4, before), "all tables but the root are free");
+        assert_eq!(
+            (frames.len(), free_count()),
+            (4, before),
+            "all tables but the root are free"
+        );
     }
 
     #[test]
@@ -314,7 +377,15 @@ mod tests {
         tables.collect(range.clone(), |_| {});
         assert_eq!(free_count(), before);
         let hidden = tables.hide(range.clone(), true);
-        assert_eq!(hidden, Hidden { is_used: true, was_present: true, has_tables: true }, "the CPU may remember a table");
+        assert_eq!(
+            hidden,
+            Hidden {
+                is_used: true,
+                was_present: true,
+                has_tables: true
+            },
+            "the CPU may remember a table"
+        );
         tables.collect(range, |_| unreachable!("there is no page"));
         assert_eq!(free_count(), before + 3);
         assert_eq!(tables.hide(0..usize::MAX & !0xfff, true), Hidden::default());
@@ -324,13 +395,20 @@ mod tests {
     fn a_neighbour_in_the_same_table_keeps_it() {
         let _turn = machine();
         let tables = PageTables::new().expect("memory");
-        let (below, above) = (FAR - FAR % (2 << 20), FAR - FAR % (2 << 20) + (2 << 20) - PAGE_SIZE);
+        let (below, above) = (
+            FAR - FAR % (2 << 20),
+            FAR - FAR % (2 << 20) + (2 << 20) - PAGE_SIZE,
+        );
         for address in [below, FAR, above] {
             tables.map(address, page(1)).expect("memory");
         }
         assert!(!tables.hide(FAR..above, true).has_tables);
         tables.collect(FAR..above, |_| {});
-        assert!(!tables.hide(below + PAGE_SIZE..above + PAGE_SIZE, true).has_tables);
+        assert!(
+            !tables
+                .hide(below + PAGE_SIZE..above + PAGE_SIZE, true)
+                .has_tables
+        );
         tables.collect(below + PAGE_SIZE..above + PAGE_SIZE, |_| {});
         assert!(tables.entry(below).is_present());
         assert!(tables.hide(below..FAR, true).has_tables);

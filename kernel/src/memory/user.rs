@@ -56,7 +56,13 @@ fn check(address: usize, len: usize) -> Result<(), Fault> {
 pub fn copy_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
     check(from, to.len())?;
     // SAFETY: `to` is ours to write; `from` is C's, as `check` saw, and may fault.
-    unsafe { user_copy::copy(to.as_mut_ptr(), core::ptr::with_exposed_provenance(from), to.len()) }
+    unsafe {
+        user_copy::copy(
+            to.as_mut_ptr(),
+            core::ptr::with_exposed_provenance(from),
+            to.len(),
+        )
+    }
 }
 
 /// Copies `from` into C's memory.
@@ -65,7 +71,13 @@ pub fn copy_from_user(to: &mut [u8], from: usize) -> Result<(), Fault> {
 pub fn copy_to_user(to: usize, from: &[u8]) -> Result<(), Fault> {
     check(to, from.len())?;
     // SAFETY: `from` is ours to read; `to` is C's, as `check` saw, and may fault.
-    unsafe { user_copy::copy(core::ptr::with_exposed_provenance_mut(to), from.as_ptr(), from.len()) }
+    unsafe {
+        user_copy::copy(
+            core::ptr::with_exposed_provenance_mut(to),
+            from.as_ptr(),
+            from.len(),
+        )
+    }
 }
 
 /// Writes `len` zero bytes into C's memory.
@@ -85,7 +97,8 @@ pub fn zero_user(to: usize, len: usize) -> Result<(), Fault> {
 pub fn read_user<T: Plain>(from: usize) -> Result<T, Fault> {
     let mut value = MaybeUninit::<T>::zeroed();
     // SAFETY: the bytes are `value`'s, initialised above.
-    let bytes = unsafe { core::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
+    let bytes =
+        unsafe { core::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
     copy_from_user(bytes, from)?;
     // SAFETY: all bytes are initialised, and `T: Plain` takes any.
     Ok(unsafe { value.assume_init() })
@@ -96,7 +109,11 @@ pub fn write_user<T: Plain>(to: usize, value: &T) -> Result<(), Fault> {
     check(to, size_of::<T>())?;
     // SAFETY: `value` is ours to read, byte by byte; `to` is C's, as `check` saw, and may fault.
     unsafe {
-        user_copy::copy(core::ptr::with_exposed_provenance_mut(to), core::ptr::from_ref(value).cast(), size_of::<T>())
+        user_copy::copy(
+            core::ptr::with_exposed_provenance_mut(to),
+            core::ptr::from_ref(value).cast(),
+            size_of::<T>(),
+        )
     }
 }
 
@@ -125,7 +142,9 @@ pub fn read_user_string(from: usize, limit: usize) -> Result<Vec<u8>, StringErro
 fn check_word(address: usize) -> Result<*mut u32, Fault> {
     check(address, size_of::<u32>())?;
     let is_aligned = address.is_multiple_of(size_of::<u32>());
-    is_aligned.then(|| core::ptr::with_exposed_provenance_mut(address)).ok_or(Fault)
+    is_aligned
+        .then(|| core::ptr::with_exposed_provenance_mut(address))
+        .ok_or(Fault)
 }
 
 /// Reads an aligned word of C's memory, indivisibly and with acquire order.
@@ -148,7 +167,11 @@ pub fn store_user_u32(address: usize, value: u32) -> Result<(), Fault> {
 
 /// Replaces an aligned word of C's memory if it is `current`; gives the word that was seen,
 /// as `Ok` if it was replaced.
-pub fn compare_exchange_user_u32(address: usize, current: u32, new: u32) -> Result<Result<u32, u32>, Fault> {
+pub fn compare_exchange_user_u32(
+    address: usize,
+    current: u32,
+    new: u32,
+) -> Result<Result<u32, u32>, Fault> {
     let word = check_word(address)?;
     // SAFETY: the word is C's, as `check_word` saw, and may fault.
     let seen = unsafe { user_copy::compare_exchange_u32(word, current, new) }?;
@@ -180,8 +203,14 @@ mod tests {
     fn a_string_ends_at_its_nul_or_at_the_limit() {
         let text = b"a string of some length\0rest";
         let address = text.as_ptr().expose_provenance();
-        assert_eq!(read_user_string(address, 100).as_deref(), Ok(&b"a string of some length"[..]));
-        assert_eq!(read_user_string(address, 23).as_deref(), Ok(&b"a string of some length"[..]));
+        assert_eq!(
+            read_user_string(address, 100).as_deref(),
+            Ok(&b"a string of some length"[..])
+        );
+        assert_eq!(
+            read_user_string(address, 23).as_deref(),
+            Ok(&b"a string of some length"[..])
+        );
         assert_eq!(read_user_string(address, 22), Err(StringError::TooLong));
     }
 

@@ -32,7 +32,10 @@ fn a_walk_upwards_is_met_half_way() {
     assert_eq!(space.usage().owned, 10, "a jump is no walk");
     space.write(START + 9 * P, 1).unwrap();
     assert_eq!(space.usage().owned, 18);
-    let stack = space.map(anonymous(START + 60 * P, 8, RW, PRIVATE | MapFlags::STACK)).unwrap().address;
+    let stack = space
+        .map(anonymous(START + 60 * P, 8, RW, PRIVATE | MapFlags::STACK))
+        .unwrap()
+        .address;
     space.write(stack, 1).unwrap();
     space.write(stack + P, 1).unwrap();
     assert_eq!(space.usage().owned, 20, "stacks are not walked");
@@ -43,13 +46,22 @@ fn a_walk_upwards_is_met_half_way() {
 fn a_private_file_page_is_copied_when_written() {
     let mut space = space();
     let file = FakeFile::new(&space.mapper.memory, 1, 4, 100);
-    let a = space.map(of_file(&file, 1, 3, RW, MapFlags::PRIVATE)).unwrap().address;
-    let b = space.map(of_file(&file, 1, 3, RW, MapFlags::SHARED)).unwrap().address;
+    let a = space
+        .map(of_file(&file, 1, 3, RW, MapFlags::PRIVATE))
+        .unwrap()
+        .address;
+    let b = space
+        .map(of_file(&file, 1, 3, RW, MapFlags::SHARED))
+        .unwrap()
+        .address;
     assert_eq!(space.read(a), Ok(101));
     space.write(b, 7).unwrap();
     assert_eq!(space.read(a), Ok(7), "not copied yet");
     space.write(a, 8).unwrap();
-    assert_eq!((space.read(a), space.read(b), file.content(1)), (Ok(8), Ok(7), 7));
+    assert_eq!(
+        (space.read(a), space.read(b), file.content(1)),
+        (Ok(8), Ok(7), 7)
+    );
     space.write(a + P, 9).unwrap();
     assert_eq!((space.read(a + P), space.read(b + P)), (Ok(9), Ok(102)));
     space.check();
@@ -59,8 +71,14 @@ fn a_private_file_page_is_copied_when_written() {
 fn past_the_end_of_a_file_is_a_bus_error() {
     let mut space = space();
     let file = FakeFile::new(&space.mapper.memory, 1, 4, 100);
-    let private = space.map(of_file(&file, 0, 8, RW, MapFlags::PRIVATE)).unwrap().address;
-    let shared = space.map(of_file(&file, 2, 8, RW, MapFlags::SHARED)).unwrap().address;
+    let private = space
+        .map(of_file(&file, 0, 8, RW, MapFlags::PRIVATE))
+        .unwrap()
+        .address;
+    let shared = space
+        .map(of_file(&file, 2, 8, RW, MapFlags::SHARED))
+        .unwrap()
+        .address;
     assert_eq!(space.read(private + 4 * P), Err(FaultError::PastEnd));
     assert_eq!(space.write(shared + 2 * P, 1), Err(FaultError::PastEnd));
     for page in 0..4 {
@@ -68,7 +86,11 @@ fn past_the_end_of_a_file_is_a_bus_error() {
     }
     assert_eq!(space.read(shared + P), Ok(103));
     file.truncate(&mut space, P as u64 + 1);
-    assert_eq!(space.read(private + P), Ok(51), "the page with the end in it stays, copied or not");
+    assert_eq!(
+        space.read(private + P),
+        Ok(51),
+        "the page with the end in it stays, copied or not"
+    );
     assert_eq!(space.read(private + 2 * P), Err(FaultError::PastEnd));
     assert_eq!(space.read(shared), Err(FaultError::PastEnd));
     space.check();
@@ -78,14 +100,23 @@ fn past_the_end_of_a_file_is_a_bus_error() {
 fn a_hole_punched_into_a_file_leaves_copies_alone() {
     let mut space = space();
     let file = FakeFile::new(&space.mapper.memory, 1, 4, 100);
-    let private = space.map(of_file(&file, 0, 4, RW, MapFlags::PRIVATE)).unwrap().address;
-    let shared = space.map(of_file(&file, 0, 4, RW, MapFlags::SHARED)).unwrap().address;
+    let private = space
+        .map(of_file(&file, 0, 4, RW, MapFlags::PRIVATE))
+        .unwrap()
+        .address;
+    let shared = space
+        .map(of_file(&file, 0, 4, RW, MapFlags::SHARED))
+        .unwrap()
+        .address;
     space.write(private + P, 5).unwrap();
     assert_eq!(space.read(private + 2 * P), Ok(102));
     assert_eq!(space.read(shared + P), Ok(101));
     file.punch(&mut space, 1);
     file.punch(&mut space, 2);
-    assert_eq!((space.read(private + P), space.read(private + 2 * P)), (Ok(5), Ok(0)));
+    assert_eq!(
+        (space.read(private + P), space.read(private + 2 * P)),
+        (Ok(5), Ok(0))
+    );
     assert_eq!(space.read(shared + P), Ok(0));
     space.check();
 }
@@ -93,10 +124,16 @@ fn a_hole_punched_into_a_file_leaves_copies_alone() {
 #[test]
 fn what_can_be_written_can_be_read() {
     let mut space = space();
-    let a = space.map(anonymous(0, 2, Protection::WRITE, PRIVATE)).unwrap().address;
+    let a = space
+        .map(anonymous(0, 2, Protection::WRITE, PRIVATE))
+        .unwrap()
+        .address;
     assert_eq!(space.read(a), Ok(0));
     space.write(a, 3).unwrap();
-    let code = space.map(anonymous(0, 2, Protection::EXECUTE, PRIVATE)).unwrap().address;
+    let code = space
+        .map(anonymous(0, 2, Protection::EXECUTE, PRIVATE))
+        .unwrap()
+        .address;
     assert!(space.touch(code, Access::Execute).is_ok());
     assert_eq!(space.read(code), Ok(0));
     assert_eq!(space.write(code, 1), Err(FaultError::AccessDenied));
@@ -107,13 +144,30 @@ fn what_can_be_written_can_be_read() {
 fn a_stack_grows_down_but_not_too_far_nor_too_near() {
     let mut space = space();
     let top = START + 100 * P;
-    space.map(anonymous(top - 2 * P, 2, RW, PRIVATE | MapFlags::GROWSDOWN | MapFlags::FIXED)).unwrap();
+    space
+        .map(anonymous(
+            top - 2 * P,
+            2,
+            RW,
+            PRIVATE | MapFlags::GROWSDOWN | MapFlags::FIXED,
+        ))
+        .unwrap();
     space.write(top - 3 * P, 1).unwrap();
     space.write(top - 10 * P, 2).unwrap();
     assert_eq!(layout(&space), [(90, 100, RW)]);
-    assert_eq!(space.write(top - 33 * P, 1), Err(FaultError::NotMapped), "beyond the limit");
-    space.map(anonymous(START + 80 * P, 1, RW, PRIVATE | MapFlags::FIXED)).unwrap();
-    assert_eq!(space.write(START + 84 * P, 1), Err(FaultError::NotMapped), "too near to the next");
+    assert_eq!(
+        space.write(top - 33 * P, 1),
+        Err(FaultError::NotMapped),
+        "beyond the limit"
+    );
+    space
+        .map(anonymous(START + 80 * P, 1, RW, PRIVATE | MapFlags::FIXED))
+        .unwrap();
+    assert_eq!(
+        space.write(START + 84 * P, 1),
+        Err(FaultError::NotMapped),
+        "too near to the next"
+    );
     space.write(START + 85 * P, 1).unwrap();
     space.check();
 }

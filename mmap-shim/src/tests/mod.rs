@@ -22,7 +22,14 @@ const P: usize = PAGE_SIZE;
 
 /// Asks for `pages` anonymous pages.
 fn anonymous(address: usize, pages: usize, protection: Protection, flags: MapFlags) -> MapRequest {
-    MapRequest { address, len: pages * P, protection, flags: flags.bits(), source: Source::Anonymous, offset: 0 }
+    MapRequest {
+        address,
+        len: pages * P,
+        protection,
+        flags: flags.bits(),
+        source: Source::Anonymous,
+        offset: 0,
+    }
 }
 
 /// Maps `pages` private anonymous pages, readable and writable, at `address`.
@@ -32,17 +39,38 @@ fn map_at(space: &mut Space, address: usize, pages: usize) -> usize {
 }
 
 /// Asks for pages of a file that is open for reading and writing.
-fn of_file(file: &Arc<FakeFile>, first_page: u64, pages: usize, protection: Protection, flags: MapFlags) -> MapRequest {
-    let source = Source::File { backing: file.clone(), is_readable: true, is_writable: true };
+fn of_file(
+    file: &Arc<FakeFile>,
+    first_page: u64,
+    pages: usize,
+    protection: Protection,
+    flags: MapFlags,
+) -> MapRequest {
+    let source = Source::File {
+        backing: file.clone(),
+        is_readable: true,
+        is_writable: true,
+    };
     let offset = first_page * P as u64;
-    MapRequest { address: 0, len: pages * P, protection, flags: flags.bits(), source, offset }
+    MapRequest {
+        address: 0,
+        len: pages * P,
+        protection,
+        flags: flags.bits(),
+        source,
+        offset,
+    }
 }
 
 /// Lists the areas: start and end in pages from the start of the space, and protection.
 fn layout(space: &Space) -> Vec<(usize, usize, Protection)> {
     let start = crate::fake::START;
     let page = |address: usize| (address - start) / P;
-    space.areas.iter().map(|(&start, area)| (page(start), page(area.end), area.protection)).collect()
+    space
+        .areas
+        .iter()
+        .map(|(&start, area)| (page(start), page(area.end), area.protection))
+        .collect()
 }
 
 fn fails<T: std::fmt::Debug>(result: Result<T, MapError>, error: MapError) {

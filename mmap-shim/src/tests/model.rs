@@ -27,20 +27,52 @@ enum Shows {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Map { page: usize, pages: usize, protection: Protection, kind: u8, is_fixed: bool },
-    Unmap { page: usize, pages: usize },
-    Protect { page: usize, pages: usize, protection: Protection },
-    Remap { page: usize, pages: usize, new_pages: usize, to: Option<usize> },
-    Drop { page: usize, pages: usize },
-    Read { page: usize },
-    Write { page: usize, content: u64 },
+    Map {
+        page: usize,
+        pages: usize,
+        protection: Protection,
+        kind: u8,
+        is_fixed: bool,
+    },
+    Unmap {
+        page: usize,
+        pages: usize,
+    },
+    Protect {
+        page: usize,
+        pages: usize,
+        protection: Protection,
+    },
+    Remap {
+        page: usize,
+        pages: usize,
+        new_pages: usize,
+        to: Option<usize>,
+    },
+    Drop {
+        page: usize,
+        pages: usize,
+    },
+    Read {
+        page: usize,
+    },
+    Write {
+        page: usize,
+        content: u64,
+    },
 }
 
 const PAGES: usize = 48;
 const FILE_PAGES: u64 = 12;
 
 fn protections() -> impl Strategy<Value = Protection> {
-    prop_oneof![Just(NONE), Just(R), Just(RW), Just(Protection::READ | Protection::EXECUTE), Just(Protection::all())]
+    prop_oneof![
+        Just(NONE),
+        Just(R),
+        Just(RW),
+        Just(Protection::READ | Protection::EXECUTE),
+        Just(Protection::all())
+    ]
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -82,7 +114,9 @@ impl Model {
             return Err(FaultError::AccessDenied);
         }
         match page.shows {
-            Shows::Copy(index) | Shows::File(index) if index >= FILE_PAGES => Err(FaultError::PastEnd),
+            Shows::Copy(index) | Shows::File(index) if index >= FILE_PAGES => {
+                Err(FaultError::PastEnd)
+            }
             _ => Ok(()),
         }
     }
@@ -105,14 +139,18 @@ impl Model {
 
     /// Tells whether the pages are what mremap(2) takes for one mapping.
     fn is_one_mapping(&self, page: usize, pages: usize) -> bool {
-        let Some(first) = self.pages.get(&page) else { return false };
+        let Some(first) = self.pages.get(&page) else {
+            return false;
+        };
         (0..pages).all(|i| {
             let shows = match first.shows {
                 Shows::Zeros => Shows::Zeros,
                 Shows::Copy(index) => Shows::Copy(index + i as u64),
                 Shows::File(index) => Shows::File(index + i as u64),
             };
-            self.pages.get(&(page + i)).is_some_and(|page| page.shows == shows && page.protection == first.protection)
+            self.pages
+                .get(&(page + i))
+                .is_some_and(|page| page.shows == shows && page.protection == first.protection)
         })
     }
 }
@@ -126,19 +164,36 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let file = FakeFile::new(&space.mapper.memory, 1, FILE_PAGES, 5000);
     // One object for all mappings, so that neighbours may join.
     let backing: Arc<dyn crate::Backing> = file.clone();
-    let mut model = Model { pages: BTreeMap::new(), file: (5000..5000 + FILE_PAGES).collect() };
+    let mut model = Model {
+        pages: BTreeMap::new(),
+        file: (5000..5000 + FILE_PAGES).collect(),
+    };
     for step in steps {
         match step {
-            Step::Map { page, pages, protection, kind, is_fixed } => {
+            Step::Map {
+                page,
+                pages,
+                protection,
+                kind,
+                is_fixed,
+            } => {
                 let first = page as u64 % 16;
-                let fixed = if is_fixed { MapFlags::FIXED } else { MapFlags::FIXED_NOREPLACE };
+                let fixed = if is_fixed {
+                    MapFlags::FIXED
+                } else {
+                    MapFlags::FIXED_NOREPLACE
+                };
                 let mut request = match kind {
                     0 => anonymous(0, pages, protection, PRIVATE | fixed),
                     1 => of_file(&file, first, pages, protection, MapFlags::PRIVATE | fixed),
                     _ => of_file(&file, first, pages, protection, MapFlags::SHARED | fixed),
                 };
                 if kind != 0 {
-                    request.source = Source::File { backing: backing.clone(), is_readable: true, is_writable: true };
+                    request.source = Source::File {
+                        backing: backing.clone(),
+                        is_readable: true,
+                        is_writable: true,
+                    };
                 }
                 request.address = address(page);
                 let result = space.map(request);
@@ -149,24 +204,50 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(result.map(|mapping| mapping.address), Ok(address(page)));
                 for i in 0..pages {
                     let index = first + i as u64;
-                    let shows = [Shows::Zeros, Shows::Copy(index), Shows::File(index)][kind as usize];
-                    model.pages.insert(page + i, Page { protection, shows, own: None });
+                    let shows =
+                        [Shows::Zeros, Shows::Copy(index), Shows::File(index)][kind as usize];
+                    model.pages.insert(
+                        page + i,
+                        Page {
+                            protection,
+                            shows,
+                            own: None,
+                        },
+                    );
                 }
             }
             Step::Unmap { page, pages } => {
                 prop_assert_eq!(space.unmap(address(page), pages * P), Ok(()));
                 model.remove(page..page + pages);
             }
-            Step::Protect { page, pages, protection } => {
+            Step::Protect {
+                page,
+                pages,
+                protection,
+            } => {
                 let result = space.protect(address(page), pages * P, protection.bits());
                 let hole = (page..page + pages).find(|page| !model.pages.contains_key(page));
                 prop_assert_eq!(result.is_err(), hole.is_some());
                 for page in page..hole.unwrap_or(page + pages) {
-                    model.pages.get_mut(&page).expect("before the hole").protection = protection;
+                    model
+                        .pages
+                        .get_mut(&page)
+                        .expect("before the hole")
+                        .protection = protection;
                 }
             }
-            Step::Remap { page, pages, new_pages, to } => {
-                let flags = RemapFlags::MAYMOVE | if to.is_some() { RemapFlags::FIXED } else { RemapFlags::empty() };
+            Step::Remap {
+                page,
+                pages,
+                new_pages,
+                to,
+            } => {
+                let flags = RemapFlags::MAYMOVE
+                    | if to.is_some() {
+                        RemapFlags::FIXED
+                    } else {
+                        RemapFlags::empty()
+                    };
                 let to_address = to.map_or(0, address);
                 let overlaps = to.is_some_and(|to| to < page + pages && page < to + new_pages);
                 let moved = pages.min(new_pages);
@@ -174,14 +255,22 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     // What Linux leaves behind after a failure halfway is nobody's model.
                     continue;
                 }
-                let result = space.remap(address(page), pages * P, new_pages * P, flags.bits(), to_address);
+                let result = space.remap(
+                    address(page),
+                    pages * P,
+                    new_pages * P,
+                    flags.bits(),
+                    to_address,
+                );
                 let new = (result.expect("it is one mapping").address - START) / P;
                 if let Some(to) = to {
                     prop_assert_eq!(new, to);
                     model.remove(to..to + new_pages);
                 }
                 let first = model.pages[&page].clone();
-                let content: Vec<Page> = (page..page + moved).map(|page| model.pages[&page].clone()).collect();
+                let content: Vec<Page> = (page..page + moved)
+                    .map(|page| model.pages[&page].clone())
+                    .collect();
                 model.remove(page..page + pages);
                 prop_assert!(model.is_free(new, new_pages));
                 for i in 0..new_pages {
@@ -190,8 +279,14 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         Shows::Copy(index) => Shows::Copy(index + i as u64),
                         Shows::File(index) => Shows::File(index + i as u64),
                     };
-                    let fresh = Page { protection: first.protection, shows, own: None };
-                    model.pages.insert(new + i, content.get(i).cloned().unwrap_or(fresh));
+                    let fresh = Page {
+                        protection: first.protection,
+                        shows,
+                        own: None,
+                    };
+                    model
+                        .pages
+                        .insert(new + i, content.get(i).cloned().unwrap_or(fresh));
                 }
             }
             Step::Drop { page, pages } => {
@@ -203,7 +298,9 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             Step::Read { page } => {
-                let expected = model.access(page, Access::Read).map(|()| model.content(page));
+                let expected = model
+                    .access(page, Access::Read)
+                    .map(|()| model.content(page));
                 prop_assert_eq!(space.read(address(page)), expected);
             }
             Step::Write { page, content } => {
@@ -217,7 +314,9 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
         space.check();
     }
     for page in 0..(END - START) / P {
-        let expected = model.access(page, Access::Read).map(|()| model.content(page));
+        let expected = model
+            .access(page, Access::Read)
+            .map(|()| model.content(page));
         prop_assert_eq!(space.read(address(page)), expected);
     }
     for (index, &content) in model.file.iter().enumerate() {

@@ -14,16 +14,40 @@ fn malformed_requests_are_refused() {
     fails(space.remap(a + 1, P, P, 0, 0), MapError::InvalidArgument);
     fails(space.remap(a, P, 0, 0, 0), MapError::InvalidArgument);
     fails(space.remap(a, P, P, 0x80, 0), MapError::InvalidArgument);
-    fails(space.remap(a, P, P, RemapFlags::FIXED.bits(), END - P), MapError::InvalidArgument);
-    fails(space.remap(a, P, P, MOVE | RemapFlags::DONTUNMAP.bits(), 0), MapError::InvalidArgument);
-    fails(space.remap(a, usize::MAX, P, MOVE, 0), MapError::InvalidArgument);
+    fails(
+        space.remap(a, P, P, RemapFlags::FIXED.bits(), END - P),
+        MapError::InvalidArgument,
+    );
+    fails(
+        space.remap(a, P, P, MOVE | RemapFlags::DONTUNMAP.bits(), 0),
+        MapError::InvalidArgument,
+    );
+    fails(
+        space.remap(a, usize::MAX, P, MOVE, 0),
+        MapError::InvalidArgument,
+    );
     fails(space.remap(a, 0, P, MOVE, 0), MapError::InvalidArgument);
-    fails(space.remap(a, P, P, FIX, START + 20 * P + 1), MapError::InvalidArgument);
-    fails(space.remap(a, P, 2 * P, FIX, END - P), MapError::InvalidArgument);
+    fails(
+        space.remap(a, P, P, FIX, START + 20 * P + 1),
+        MapError::InvalidArgument,
+    );
+    fails(
+        space.remap(a, P, 2 * P, FIX, END - P),
+        MapError::InvalidArgument,
+    );
     fails(space.remap(a, P, P, FIX, 0), MapError::InvalidArgument);
-    fails(space.remap(a, 4 * P, 4 * P, FIX, a + 2 * P), MapError::InvalidArgument);
-    fails(space.remap(a + 8 * P, P, 2 * P, MOVE, 0), MapError::BadRange);
-    fails(space.remap(a + 2 * P, 4 * P, 8 * P, MOVE, 0), MapError::BadRange);
+    fails(
+        space.remap(a, 4 * P, 4 * P, FIX, a + 2 * P),
+        MapError::InvalidArgument,
+    );
+    fails(
+        space.remap(a + 8 * P, P, 2 * P, MOVE, 0),
+        MapError::BadRange,
+    );
+    fails(
+        space.remap(a + 2 * P, 4 * P, 8 * P, MOVE, 0),
+        MapError::BadRange,
+    );
     assert_eq!(layout(&space), [(0, 4, RW)]);
 }
 
@@ -55,10 +79,25 @@ fn it_shrinks_and_moves_parts() {
     assert_eq!(space.remap(a, 6 * P, 6 * P, 0, 0).unwrap().address, a);
     let to = START + 50 * P;
     map_at(&mut space, to, 1);
-    assert_eq!(space.remap(a + 2 * P, 2 * P, 3 * P, FIX, to).unwrap().address, to);
+    assert_eq!(
+        space
+            .remap(a + 2 * P, 2 * P, 3 * P, FIX, to)
+            .unwrap()
+            .address,
+        to
+    );
     assert_eq!(layout(&space), [(0, 2, RW), (4, 6, RW), (50, 53, RW)]);
-    assert_eq!([0, 1, 2].map(|page| space.read(to + page * P).unwrap()), [2, 3, 0]);
-    assert_eq!(space.remap(a + 4 * P, 2 * P, P, FIX, to + 10 * P).unwrap().address, to + 10 * P);
+    assert_eq!(
+        [0, 1, 2].map(|page| space.read(to + page * P).unwrap()),
+        [2, 3, 0]
+    );
+    assert_eq!(
+        space
+            .remap(a + 4 * P, 2 * P, P, FIX, to + 10 * P)
+            .unwrap()
+            .address,
+        to + 10 * P
+    );
     assert_eq!(space.read(to + 10 * P), Ok(4));
     space.check();
 }
@@ -67,7 +106,10 @@ fn it_shrinks_and_moves_parts() {
 fn a_shared_file_can_be_mapped_twice() {
     let mut space = space();
     let file = FakeFile::new(&space.mapper.memory, 1, 8, 100);
-    let a = space.map(of_file(&file, 2, 4, RW, MapFlags::SHARED)).unwrap().address;
+    let a = space
+        .map(of_file(&file, 2, 4, RW, MapFlags::SHARED))
+        .unwrap()
+        .address;
     let b = space.remap(a + P, 0, 2 * P, MOVE, 0).unwrap().address;
     space.write(a + P, 7).unwrap();
     assert_eq!(space.read(b), Ok(7));

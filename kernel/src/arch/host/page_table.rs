@@ -63,7 +63,13 @@ impl Entry {
     }
 
     /// Maps a page.
-    pub fn page(frame: Frame, level: u32, protection: Protection, owner: Owner, _memory: Memory) -> Entry {
+    pub fn page(
+        frame: Frame,
+        level: u32,
+        protection: Protection,
+        owner: Owner,
+        _memory: Memory,
+    ) -> Entry {
         let large = if level > 1 { LARGE } else { 0 };
         let owned = if owner == Owner::Page { OWNED } else { 0 };
         Entry(frame.start() | USED | large | owned).with_protection(protection)
@@ -102,12 +108,20 @@ impl Entry {
 
     /// Returns who frees it.
     pub fn owner(self) -> Owner {
-        if self.0 & OWNED != 0 { Owner::Page } else { Owner::Object }
+        if self.0 & OWNED != 0 {
+            Owner::Page
+        } else {
+            Owner::Object
+        }
     }
 
     /// Returns the rights.
     pub fn protection(self) -> Protection {
-        if self.is_present() { Protection::from_bits_truncate((self.0 >> 1 & 7) as u32) } else { Protection::empty() }
+        if self.is_present() {
+            Protection::from_bits_truncate((self.0 >> 1 & 7) as u32)
+        } else {
+            Protection::empty()
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub unsafe fn load_u32(word: *const u32) -> Result<u32, Fault> {
 pub unsafe fn compare_exchange_u32(word: *mut u32, current: u32, new: u32) -> Result<u32, Fault> {
     // SAFETY: the caller's contract.
     let word = unsafe { AtomicU32::from_ptr(word) };
-    Ok(word.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire).unwrap_or_else(|seen| seen))
+    Ok(word
+        .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+        .unwrap_or_else(|seen| seen))
 }
 
 /// No instruction needs fixing up on the host.

@@ -59,12 +59,21 @@ impl Entry {
     }
 
     /// Maps a page, on level 1, or a large page.
-    pub fn page(frame: Frame, level: u32, protection: Protection, owner: Owner, memory: Memory) -> Entry {
+    pub fn page(
+        frame: Frame,
+        level: u32,
+        protection: Protection,
+        owner: Owner,
+        memory: Memory,
+    ) -> Entry {
         // Accessed and dirty are set at once: nobody reads them, and the CPU need not write them.
         let mut bits = USED | Bits::ACCESSED | Bits::DIRTY;
         bits.set(Bits::HUGE_PAGE, level > 1);
         bits.set(OWNED, owner == Owner::Page);
-        bits.set(Bits::NO_CACHE | Bits::WRITE_THROUGH, memory == Memory::Device);
+        bits.set(
+            Bits::NO_CACHE | Bits::WRITE_THROUGH,
+            memory == Memory::Device,
+        );
         Entry(frame.start() | bits.bits()).with_protection(protection)
     }
 
@@ -104,7 +113,11 @@ impl Entry {
 
     /// Returns who frees the page's frame.
     pub fn owner(self) -> Owner {
-        if self.bits().contains(OWNED) { Owner::Page } else { Owner::Object }
+        if self.bits().contains(OWNED) {
+            Owner::Page
+        } else {
+            Owner::Object
+        }
     }
 
     /// Returns the rights that the CPU grants.
@@ -122,7 +135,11 @@ impl Entry {
 
 /// Tells whether leaves of this level exist: 2 MiB always, 1 GiB where CPUID says so (80000001h EDX bit 26).
 pub fn has_large_pages(level: u32) -> bool {
-    let gigabyte = || raw_cpuid::CpuId::new().get_extended_processor_and_feature_identifiers().is_some_and(|it| it.has_1gib_pages());
+    let gigabyte = || {
+        raw_cpuid::CpuId::new()
+            .get_extended_processor_and_feature_identifiers()
+            .is_some_and(|it| it.has_1gib_pages())
+    };
     level <= 2 || (level == 3 && gigabyte())
 }
 
@@ -149,7 +166,9 @@ pub fn flush_page(address: usize) {
 ///
 /// The tables map the running code, its stack and its data as they are now, and live on.
 pub unsafe fn activate(root: Frame) {
-    let has_smep = raw_cpuid::CpuId::new().get_extended_feature_info().is_some_and(|it| it.has_smep());
+    let has_smep = raw_cpuid::CpuId::new()
+        .get_extended_feature_info()
+        .is_some_and(|it| it.has_smep());
     let root = PhysFrame::containing_address(PhysAddr::new(root.start()));
     // SAFETY: these bits only make the CPU check more; every x86_64 CPU has no-execute. The rest is the
     // caller's contract.
@@ -175,7 +194,10 @@ unsafe extern "C" {
 
 /// Returns the image's memory; it runs where it lies.
 pub fn image() -> PhysRange {
-    PhysRange { start: (&raw const __image_start).addr() as u64, end: (&raw const __image_end).addr() as u64 }
+    PhysRange {
+        start: (&raw const __image_start).addr() as u64,
+        end: (&raw const __image_end).addr() as u64,
+    }
 }
 
 /// Returns the image's sections with their rights and names: none is both writable and executable.
@@ -183,10 +205,30 @@ pub fn image_sections() -> [(core::ops::Range<usize>, Protection, &'static str);
     let execute = Protection::READ.union(Protection::EXECUTE);
     let write = Protection::READ.union(Protection::WRITE);
     [
-        ((&raw const __image_start).addr()..(&raw const __text_start).addr(), Protection::READ, "headers"),
-        ((&raw const __text_start).addr()..(&raw const __text_end).addr(), execute, "text"),
-        ((&raw const __rodata_start).addr()..(&raw const __rodata_end).addr(), Protection::READ, "rodata"),
-        ((&raw const __data_start).addr()..(&raw const __bss_end).addr(), write, "data"),
-        ((&raw const __ksyms_start).addr()..(&raw const __image_end).addr(), Protection::READ, "symbols"),
+        (
+            (&raw const __image_start).addr()..(&raw const __text_start).addr(),
+            Protection::READ,
+            "headers",
+        ),
+        (
+            (&raw const __text_start).addr()..(&raw const __text_end).addr(),
+            execute,
+            "text",
+        ),
+        (
+            (&raw const __rodata_start).addr()..(&raw const __rodata_end).addr(),
+            Protection::READ,
+            "rodata",
+        ),
+        (
+            (&raw const __data_start).addr()..(&raw const __bss_end).addr(),
+            write,
+            "data",
+        ),
+        (
+            (&raw const __ksyms_start).addr()..(&raw const __image_end).addr(),
+            Protection::READ,
+            "symbols",
+        ),
     ]
 }

@@ -126,5 +126,8 @@ pub fn fixup(address: usize) -> Option<usize> {
     // SAFETY: the linker script puts the entries that the assembly above made between the two
     // symbols, in constant memory.
     let entries = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
-    entries.iter().find(|[first, end, _]| (*first..*end).contains(&address)).map(|[_, _, fixup]| *fixup)
+    entries
+        .iter()
+        .find(|[first, end, _]| (*first..*end).contains(&address))
+        .map(|[_, _, fixup]| *fixup)
 }
