@@ -9,5 +9,5 @@ mod termios;
 mod tty;
 
 pub use file::TtyFile;
-pub use system_console::{init, on_input_interrupt, open};
+pub use system_console::{init, open};
 pub use tty::{Tty, WindowSize, Wire};

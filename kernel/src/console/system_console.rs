@@ -25,7 +25,9 @@ pub fn init() -> Result<(), Errno> {
         }
     }
     CONSOLE.start("console")?;
-    arch::serial::enable_receive_interrupt();
+    if let Err(error) = arch::serial::listen(on_input_interrupt) {
+        log::error!("kernel.console", "the serial port has no interrupt, so nothing typed is seen: {error:?}");
+    }
     Ok(())
 }
 
@@ -36,7 +38,7 @@ fn parse_size(text: &str) -> Option<WindowSize> {
 }
 
 /// Takes what the serial port has received: the port's interrupt handler.
-pub fn on_input_interrupt() {
+fn on_input_interrupt() {
     crate::libc::random::add_interrupt_jitter(arch::entropy::cycle_counter());
     CONSOLE.pump();
 }

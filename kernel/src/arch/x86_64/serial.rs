@@ -10,6 +10,7 @@ use uart_16550::spec::registers::IER;
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use super::cpu::without_interrupts;
+use super::irq;
 
 /// COM1's first I/O port.
 const COM1: u16 = 0x3f8;
@@ -68,7 +69,10 @@ pub fn try_read() -> Option<u8> {
     without_interrupts(|| UART.lock().try_receive_byte().ok())
 }
 
-/// Lets the port interrupt when bytes arrive.
-pub fn enable_receive_interrupt() {
+/// Has `handler` called, on an interrupt stack, when bytes have arrived. It need not take them
+/// all: the next interrupt comes for the first byte after all have been taken.
+pub fn listen(handler: irq::Handler) -> Result<(), irq::IrqError> {
+    irq::register_isa(ISA_IRQ, handler)?;
     without_interrupts(|| UART.lock().enable_interrupts(IER::DATA_READY));
+    Ok(())
 }
