@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from harness import backports
 from harness.machines import Machines, Shape
 
 
@@ -25,6 +26,22 @@ def test_xapic_mode_starts_every_cpu(machines: Machines, cpus: int) -> None:
     with machines.guest(Shape(cpus=cpus, append=("apic=xapic",))) as guest:
         assert len(guest.call("machine.run_on_each_cpu")) == cpus
         assert re.search(r"\bxAPIC\b", guest.console.text())
+
+
+@pytest.fixture(scope="module")
+def x2apic_qemu() -> list[str]:
+    """The command of a QEMU that emulates x2APIC: 9.0 and later do."""
+    command, reason = backports.x2apic_qemu()
+    if not command:
+        pytest.skip(reason)
+    return command
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_x2apic_mode_starts_every_cpu(machines: Machines, x2apic_qemu: list[str], cpus: int) -> None:
+    with machines.guest(Shape(cpus=cpus), qemu=x2apic_qemu) as guest:
+        assert len(guest.call("machine.run_on_each_cpu")) == cpus
+        assert re.search(r"\bx2APIC\b", guest.console.text())
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4, 64])

@@ -1,0 +1,105 @@
+"""The console session, on a pseudo-terminal of the host."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from harness.paths import REPOSITORY
+from harness.serial import Prompt
+
+# A process that has a terminal of its own and copies it to pipes, as QEMU does with a serial line.
+RELAY = """
+import os, pty, sys, threading
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.executable, [sys.executable, "-m", "kernel"])
+def to_terminal():
+    while data := os.read(0, 4096):
+        os.write(fd, data)
+threading.Thread(target=to_terminal, daemon=True).start()
+try:
+    while data := os.read(fd, 4096):
+        os.write(1, data)
+except OSError:
+    pass
+"""
+
+
+@pytest.fixture
+def prompt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Prompt]:
+    """A session at its first prompt, with the plain console."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "pylib"))
+    with Prompt([sys.executable, "-c", RELAY]) as running:
+        running.wait_for_prompt(20)
+        yield running
+
+
+def test_banner(prompt: Prompt) -> None:
+    assert f"PythonOS, Python {sys.version.split()[0]}" in prompt.text()
+
+
+@pytest.mark.parametrize(
+    "leave", ["exit()\r", "quit()\r", "\x04", "raise SystemExit\r"], ids=["exit", "quit", "ctrl-d", "raise"]
+)
+def test_every_way_to_leave_starts_a_fresh_session(prompt: Prompt, leave: str) -> None:
+    for _ in range(2):
+        assert prompt.evaluate("'kept' in globals()") == "False"
+        prompt.type_line("kept = 1")
+        assert prompt.evaluate("kept") == "1"
+        prompt.send(leave)
+        prompt.expect("PythonOS, Python", 10)
+    assert prompt.evaluate("'kept' in globals()") == "False"
+
+
+def test_main_module_is_the_session(prompt: Prompt) -> None:
+    assert prompt.evaluate("__import__('sys').modules['__main__'].__dict__ is globals()") == "True"
+    prompt.type_line("class Point: x = 5\r")
+    assert prompt.evaluate("__import__('pickle').loads(__import__('pickle').dumps(Point)) is Point") == "True"
+    assert prompt.evaluate("__import__('sys').argv") == "['']"
+
+
+def test_a_session_that_breaks_its_streams_is_followed_by_a_sound_one(prompt: Prompt) -> None:
+    for line in ("import sys, os", "sys.stdout = open(os.devnull, 'w')", "sys.stderr = None", "exit()"):
+        prompt.type_line(line)
+    prompt.expect("PythonOS, Python", 10)
+    assert prompt.evaluate("6 * 7") == "42"
+
+
+def test_a_closed_descriptor_costs_a_message_not_the_session(prompt: Prompt) -> None:
+    prompt.type_line("import os; kept = 5; os.close(0)")
+    prompt.expect("Bad file descriptor", 10)
+    assert prompt.evaluate("kept") == "5"
+
+
+def test_ctrl_c_interrupts(prompt: Prompt) -> None:
+    prompt.type_line("import time; print('under', 40 + 2); time.sleep(100)")
+    prompt.expect("under 42", 10)
+    prompt.send(b"\x03")
+    prompt.expect("KeyboardInterrupt", 5)
+    assert prompt.evaluate("1 + 1") == "2"
+
+
+def test_exit_with_a_message_prints_it(prompt: Prompt) -> None:
+    prompt.type_line("exit('so ' + 'long')")
+    prompt.expect(r"^so long\r?\n", 10)
+    prompt.wait_for_prompt()
+
+
+def test_piped_input_runs_to_its_end() -> None:
+    import subprocess
+
+    result = subprocess.run(
+        [sys.executable, "-m", "kernel"],
+        input="print(6 * 7)\nexit(3)\n",
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pylib")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert "42" in result.stdout
+    assert result.returncode == 3
