@@ -19,8 +19,11 @@ use crate::arch::{self, Registers, guarded, power};
 use crate::cmdline::PanicAction;
 use crate::{log, symbols};
 
-/// Most stack frames that a backtrace shows.
-const MAX_FRAMES: usize = 48;
+/// Stack frames that a backtrace shows: so many of the newest and of the oldest.
+const NEWEST_FRAMES: usize = 32;
+const OLDEST_FRAMES: usize = 24;
+/// Where a backtrace gives up: a broken chain may be a circle.
+const MAX_FRAMES: usize = 1_000_000;
 /// Bytes of the stack that the report runs on.
 const STACK_SIZE: usize = 64 * 1024;
 /// Bytes of the stack on which it serves the calls of Python's traceback code.
@@ -99,7 +102,7 @@ macro_rules! out {
 
 /// Reports a fault and ends the machine's work as configured.
 pub fn fatal(fault: &Fault) -> ! {
-    let frame_pointer = arch::frame_pointer();
+    let here = arch::capture_registers();
     arch::disable_interrupts();
     let cpu = arch::this_cpu();
     // Relaxed: the number itself is the message.
@@ -113,7 +116,7 @@ pub fn fatal(fault: &Fault) -> ! {
         // Somebody else reports, and is about to stop us.
         Err(_) => arch::halt_forever(),
     }
-    let request = Request { fault, cpu, frame_pointer };
+    let request = Request { fault, cpu, registers: fault.registers.unwrap_or(&here) };
     // SAFETY: the stack is the report's own, and there is one report.
     unsafe {
         arch::call_on_stack(run, [&raw const request as usize, 0, 0], STACK.top());
@@ -124,7 +127,7 @@ pub fn fatal(fault: &Fault) -> ! {
 struct Request<'a> {
     fault: &'a Fault<'a>,
     cpu: CpuId,
-    frame_pointer: usize,
+    registers: &'a Registers,
 }
 
 unsafe extern "C" fn run(request: usize, _: usize, _: usize) {
@@ -189,58 +192,63 @@ fn describe_thread(label: &str, thread: *const Thread) {
 }
 
 fn show_registers(request: &Request) {
-    if let Some(registers) = request.fault.registers {
-        out!("{}", arch::describe_registers(registers));
-    }
+    out!("{}", arch::describe_registers(request.registers));
 }
 
 fn show_backtrace(request: &Request) {
     out!("Backtrace (newest first):");
-    match request.fault.registers {
-        Some(registers) => {
-            let (pc, frame_pointer) = arch::code_position(registers);
-            walk(pc, frame_pointer);
+    let (pc, frame_pointer) = arch::code_position(request.registers);
+    walk(pc, frame_pointer);
+}
+
+/// Prints the chain of stack frames: `pc`, then the return address in each
+/// frame. Of a chain without end the newest and the oldest are shown.
+fn walk(pc: usize, frame_pointer: usize) {
+    print_frame(0, pc, pc);
+    let mut oldest = [0; OLDEST_FRAMES];
+    let mut number = 1;
+    let mut frame = frame_pointer;
+    // A null or odd pointer is the end of the chain, or no frame at all.
+    while frame != 0 && frame.is_multiple_of(size_of::<usize>()) && number < MAX_FRAMES {
+        let Some((next, return_address)) = read_frame(frame) else {
+            out!("  (the stack frame at {frame:#x} cannot be read)");
+            break;
+        };
+        if return_address == 0 {
+            break;
         }
-        None => walk(0, request.frame_pointer),
+        if number < NEWEST_FRAMES {
+            // The call ends where it returns to, so that address may belong to
+            // the next function already.
+            print_frame(number, return_address, return_address - 1);
+        } else {
+            oldest[number % OLDEST_FRAMES] = return_address;
+        }
+        frame = next;
+        number += 1;
+    }
+    if number > NEWEST_FRAMES {
+        let first = NEWEST_FRAMES.max(number.saturating_sub(OLDEST_FRAMES));
+        if first > NEWEST_FRAMES {
+            out!("  ... {} more ...", first - NEWEST_FRAMES);
+        }
+        for number in first..number {
+            let return_address = oldest[number % OLDEST_FRAMES];
+            print_frame(number, return_address, return_address - 1);
+        }
     }
 }
 
-/// Prints the chain of stack frames: `pc` if it is not 0, then the return
-/// address in each frame.
-fn walk(pc: usize, frame_pointer: usize) {
-    let mut number = 0;
-    let mut print = |address: usize, lookup: usize| {
-        match symbols::lookup(lookup) {
-            Some(symbol) => {
-                let offset = symbol.offset + (address - lookup);
-                out!("  #{number:<2} {address:#018x} {}+{offset:#x}", symbol.name);
-            }
-            None => out!("  #{number:<2} {address:#018x}"),
+/// Prints one line of a backtrace: the function around `lookup`, and how far
+/// into it `address` is.
+fn print_frame(number: usize, address: usize, lookup: usize) {
+    match symbols::lookup(lookup) {
+        Some(symbol) => {
+            let offset = symbol.offset + (address - lookup);
+            out!("  #{number:<2} {address:#018x} {}+{offset:#x}", symbol.name);
         }
-        number += 1;
-    };
-    if pc != 0 {
-        print(pc, pc);
+        None => out!("  #{number:<2} {address:#018x}"),
     }
-    let mut frame = frame_pointer;
-    for _ in 0..MAX_FRAMES {
-        // The end of the chain, or not a frame at all.
-        if frame == 0 || !frame.is_multiple_of(size_of::<usize>()) {
-            return;
-        }
-        let Some((next, return_address)) = read_frame(frame) else {
-            out!("  (the stack frame at {frame:#x} cannot be read)");
-            return;
-        };
-        if return_address == 0 {
-            return;
-        }
-        // The call ends where it returns to, so that address may belong to the
-        // next function already.
-        print(return_address, return_address - 1);
-        frame = next;
-    }
-    out!("  ...");
 }
 
 /// Reads a stack frame: the caller's frame pointer and the return address.

@@ -197,7 +197,7 @@ pub fn timer_description() -> (&'static str, u64) {
         return ("TSC deadline", 0);
     }
     let per_ns = u128::from(COUNTS_PER_NS.load(Ordering::Relaxed));
-    ("one-shot", (per_ns * 1_000_000_000 >> 32) as u64)
+    ("one-shot", ((per_ns * 1_000_000_000) >> 32) as u64)
 }
 
 /// Asks for a timer interrupt on this CPU at a time since power-on, or at once
@@ -222,7 +222,7 @@ pub fn set_timer(deadline_ns: u64) {
                 let left = deadline_ns.saturating_sub(clock::now_ns());
                 let factor = COUNTS_PER_NS.load(Ordering::Relaxed);
                 // Rounded up: never early by rounding. 0 would disarm.
-                let counts = (u128::from(left) * u128::from(factor) >> 32) + 1;
+                let counts = ((u128::from(left) * u128::from(factor)) >> 32) + 1;
                 counts.min(u32::MAX.into()) as u32
             };
             // SAFETY: the timer's vector has a handler.

@@ -53,7 +53,7 @@ pub fn counter_at(ns: u64) -> u64 {
 }
 
 fn scale(value: u64, factor: u64) -> u64 {
-    (u128::from(value) * u128::from(factor) >> 32) as u64
+    ((u128::from(value) * u128::from(factor)) >> 32) as u64
 }
 
 /// Waits for a short time by spinning: for hardware that wants pauses.

@@ -33,7 +33,8 @@ pub fn init() {
         Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE));
         Cr0::update(|cr0| cr0.insert(Cr0Flags::WRITE_PROTECT));
         Cr4::update(|cr4| {
-            cr4.insert(Cr4Flags::PAGE_GLOBAL);
+            // Without the second, a machine check would stop the CPU unseen.
+            cr4.insert(Cr4Flags::PAGE_GLOBAL | Cr4Flags::MACHINE_CHECK_EXCEPTION);
             cr4.set(Cr4Flags::FSGSBASE, has_fsgsbase);
         });
     }
@@ -94,15 +95,6 @@ pub fn set_thread_pointer(value: usize) {
 /// can run.
 pub fn has_python_thread() -> bool {
     FIRST_THREAD_POINTER.load(Ordering::Relaxed) != 0
-}
-
-/// The caller's frame pointer, where its backtrace begins.
-#[inline(always)]
-pub fn frame_pointer() -> usize {
-    let value: usize;
-    // SAFETY: reads a register.
-    unsafe { core::arch::asm!("mov {}, rbp", out(reg) value, options(nostack, nomem, preserves_flags)) };
-    value
 }
 
 /// The caller's stack pointer.

@@ -14,6 +14,7 @@ pub mod guarded;
 mod idt;
 pub mod image;
 pub mod irq;
+mod legacy;
 mod machine;
 pub mod page_copy;
 pub mod page_table;
@@ -34,9 +35,10 @@ pub mod user_copy;
 pub use clock::now_ns as uptime_ns;
 pub use context::{call_on_stack, enter_user};
 pub use cpu::{
-    brand, disable_interrupts, divert_calls, frame_pointer, halt_forever, has_python_thread, hwcap,
+    brand, disable_interrupts, divert_calls, halt_forever, has_python_thread, hwcap,
     relax, set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
 };
+pub use legacy::{LEGACY_CALLS, LEGACY_NAMES};
 pub use machine::Machine;
 pub use per_cpu::{current as current_thread, this_cpu_id as this_cpu};
 pub use signal::report_fatal_signal;
@@ -45,5 +47,8 @@ pub use start::{
     wait_for_secondary_cpus,
 };
 pub use syscall::user_stack_pointer;
-pub use traps::{StoppedCpu, code_position, describe_registers, stopped_cpu};
+pub use traps::{StoppedCpu, capture_registers, code_position, describe_registers, stopped_cpu};
 pub use user_context::{Registers, UserContext};
+
+/// What uname(2) calls this kind of machine.
+pub const MACHINE_NAME: &str = "x86_64";

@@ -108,15 +108,17 @@ fn float_code(exceptions: u32) -> u32 {
 /// was: an unhandled fault, or abort().
 pub fn report_fatal_signal(signal: i32, address: usize, registers: Option<&TrapFrame>) -> ! {
     let name = Signal::new(signal as usize);
-    match name {
-        Some(name) => report::fatal(&Fault {
+    let name: &dyn core::fmt::Debug = name.as_ref().map_or(&signal, |name| name);
+    match registers {
+        Some(_) => report::fatal(&Fault {
             title: "fatal signal",
-            details: format_args!("{name:?} (address {address:#x})"),
+            details: format_args!("{name:?}, address {address:#x}"),
             registers,
         }),
+        // Sent by somebody, so there is no address of a fault.
         None => report::fatal(&Fault {
             title: "fatal signal",
-            details: format_args!("{signal} (address {address:#x})"),
+            details: format_args!("{name:?}"),
             registers,
         }),
     }

@@ -11,7 +11,7 @@ use super::per_cpu::ist_offset;
 use super::traps;
 
 /// The registers of the interrupted code, as the stubs push them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub struct TrapFrame {
     pub r15: u64,

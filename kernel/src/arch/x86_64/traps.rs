@@ -1,6 +1,7 @@
 //! What each interrupt and exception does.
 
 use core::fmt;
+use core::mem::offset_of;
 
 use smp::{CpuId, Thread};
 use x86_64::registers::control::{Cr2, Cr3, Cr4};
@@ -209,6 +210,42 @@ pub fn describe_registers(frame: &TrapFrame) -> impl fmt::Display {
         }
     }
     Shown(frame.clone())
+}
+
+/// The registers as they are here, for a report that no exception began. What
+/// a call may change is not known any more and reads as zero.
+#[inline(always)]
+pub fn capture_registers() -> TrapFrame {
+    let mut frame = TrapFrame::default();
+    // SAFETY: reads registers and stores them in `frame`.
+    unsafe {
+        core::arch::asm!(
+            "mov [{0} + {rbx}], rbx",
+            "mov [{0} + {rbp}], rbp",
+            "mov [{0} + {rsp}], rsp",
+            "mov [{0} + {r12}], r12",
+            "mov [{0} + {r13}], r13",
+            "mov [{0} + {r14}], r14",
+            "mov [{0} + {r15}], r15",
+            "lea {1}, [rip]",
+            "mov [{0} + {rip}], {1}",
+            "pushfq",
+            "pop {1}",
+            "mov [{0} + {rflags}], {1}",
+            in(reg) &raw mut frame,
+            out(reg) _,
+            rbx = const offset_of!(TrapFrame, rbx),
+            rbp = const offset_of!(TrapFrame, rbp),
+            rsp = const offset_of!(TrapFrame, rsp),
+            r12 = const offset_of!(TrapFrame, r12),
+            r13 = const offset_of!(TrapFrame, r13),
+            r14 = const offset_of!(TrapFrame, r14),
+            r15 = const offset_of!(TrapFrame, r15),
+            rip = const offset_of!(TrapFrame, rip),
+            rflags = const offset_of!(TrapFrame, rflags),
+        );
+    }
+    frame
 }
 
 /// Program counter and frame pointer of interrupted code.
