@@ -163,11 +163,18 @@ pub fn split_words(line: &str) -> (Vec<String>, bool) {
     (words, false)
 }
 
+static LINE: Once<String> = Once::new();
 static OPTIONS: Once<Options> = Once::new();
 
 /// Understands the boot loader's command line, once, and returns it.
 pub fn init(line: &[u8]) -> &'static Options {
-    OPTIONS.call_once(|| parse(&String::from_utf8_lossy(line)))
+    let line = LINE.call_once(|| String::from_utf8_lossy(line).into_owned());
+    OPTIONS.call_once(|| parse(line))
+}
+
+/// Returns the command line as it was given, for /proc/cmdline; empty before `init`.
+pub fn line() -> &'static str {
+    LINE.get().map_or("", String::as_str)
 }
 
 /// Returns the options of this boot; the defaults before `init`.

@@ -3,8 +3,10 @@
 use smp::ThreadConfig;
 use spin::Once;
 
-use crate::boot::BootInfo;
-use crate::{arch, cmdline, log, memory, report, self_test};
+use crate::boot::{BootInfo, PhysRange};
+use crate::libc::time;
+use crate::memory::PhysAddr;
+use crate::{arch, cmdline, console, fs, log, memory, python, report, self_test};
 
 smp::platform!(arch::Machine);
 
@@ -22,6 +24,7 @@ pub fn start(boot_info: &'static BootInfo) -> ! {
     log::info!("kernel.boot", "PMM ready: {} MiB", stats.total >> 20);
     log::info!("kernel.boot", "VMM ready");
     read_command_line(boot_info);
+    set_clock();
 
     arch::init_interrupts();
     arch::start_secondary_cpus(boot_info);
@@ -48,7 +51,29 @@ extern "C" fn init(_: usize) -> ! {
     }
     log::info!("kernel.boot", "SMP workers {completed}/{online} completed");
 
+    fs::system::mount_all(boot_info.modules().iter().map(module_bytes)).expect("an empty file system takes its first directories");
+    console::init().expect("memory for the console's thread");
+    fs::system::open_standard_streams().expect("/dev has a console");
+    python::configure(cmdline::options());
+    if let Err(errno) = python::start() {
+        panic!("no memory for Python's first thread: {errno:?}");
+    }
     smp::exit_current()
+}
+
+/// Returns the contents of a boot module: a piece of the system image.
+fn module_bytes(module: &PhysRange) -> &'static [u8] {
+    let len = (module.end - module.start) as usize;
+    // SAFETY: the direct map covers the modules, and their memory is never anybody else's.
+    unsafe { core::slice::from_raw_parts(memory::phys_to_virt(PhysAddr(module.start)), len) }
+}
+
+/// Sets the time of day from the machine's own clock.
+fn set_clock() {
+    match arch::rtc::read().and_then(|seconds| u64::try_from(seconds).ok()) {
+        Some(seconds) => time::set_realtime_ns(seconds * time::NS_PER_SEC),
+        None => log::warn!("kernel.boot", "no real-time clock: it is 1970"),
+    }
 }
 
 fn read_command_line(boot_info: &BootInfo) {
