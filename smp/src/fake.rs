@@ -8,7 +8,7 @@ use alloc::{boxed::Box, sync::Arc};
 use core::any::Any;
 use std::sync::RwLock;
 
-use crate::{Current, Thread, ThreadConfig, ThreadRef, prim, registry};
+use crate::{Current, Thread, ThreadConfig, ThreadRef, prim};
 
 /// The host's side of a thread.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct Slot(ThreadRef);
 impl Drop for Slot {
     fn drop(&mut self) {
         drop(self.0.spare_waiter.lock().take());
-        registry::remove(&self.0);
+        remove(&self.0);
         self.0
             .has_exited
             .store(true, core::sync::atomic::Ordering::Release);
@@ -48,7 +48,7 @@ use loom::thread_local;
 use std::thread_local;
 
 thread_local! {
-    static SLOT: core::cell::RefCell<Option<Slot>> = const { core::cell::RefCell::new(None) };
+    static SLOT: core::cell::RefCell<Option<Slot>> = core::cell::RefCell::new(None);
 }
 
 /// Returns the calling host thread's `Thread`, made now if there is none.
@@ -58,11 +58,21 @@ pub(crate) fn current() -> *const Thread {
         let mut config = ThreadConfig::new("host", never_called, 0, 0);
         config.extension = EXTENSION_MAKER.read().expect("no writer panics")();
         let host = HostThread::Real(prim::thread::current());
-        adopt(registry::insert_with(|tid| {
-            Thread::new(config, tid, false, host)
-        }))
+        adopt(enter(|tid| Thread::new(config, tid, false, host)))
     })
 }
+
+#[cfg(not(loom))]
+use crate::registry::{insert_with as enter, remove};
+
+/// A model has no list of threads: it would only add interleavings.
+#[cfg(loom)]
+fn enter(make: impl FnOnce(u32) -> ThreadRef) -> ThreadRef {
+    make(1)
+}
+
+#[cfg(loom)]
+fn remove(_: &Thread) {}
 
 extern "C" fn never_called(_: usize) -> ! {
     unreachable!("the host started this thread")
@@ -114,7 +124,7 @@ pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
         entry(arg)
     });
     let host = HostThread::Real(host.thread().clone());
-    let thread = registry::insert_with(|tid| Thread::new(config, tid, false, host));
+    let thread = enter(|tid| Thread::new(config, tid, false, host));
     send.send(thread.clone())
         .expect("the host thread receives it");
     thread
@@ -142,31 +152,45 @@ pub(crate) fn block(current: Current, deadline_ns: Option<u64>) -> bool {
     }
     let mut has_expired = false;
     while current.park.is_parked() {
-        match deadline_ns {
-            None => prim::thread::park(),
-            #[cfg(not(loom))]
-            Some(deadline) => match deadline.checked_sub(crate::machine::now_ns()) {
-                Some(rest) => prim::thread::park_timeout(core::time::Duration::from_nanos(rest)),
-                None => {
-                    has_expired = true;
-                    current.park.unpark();
-                }
-            },
-            #[cfg(loom)]
-            Some(_) => {
-                has_expired = true;
-                current.park.unpark();
-            }
+        if host_park(deadline_ns) {
+            has_expired = true;
+            current.park.unpark();
         }
     }
     current.park.take_permit();
     has_expired
 }
 
+/// Has the host suspend the thread for a while; says whether the deadline has passed.
+#[cfg(not(loom))]
+fn host_park(deadline_ns: Option<u64>) -> bool {
+    let Some(deadline_ns) = deadline_ns else {
+        std::thread::park();
+        return false;
+    };
+    let Some(rest_ns) = deadline_ns.checked_sub(crate::machine::now_ns()) else {
+        return true;
+    };
+    std::thread::park_timeout(core::time::Duration::from_nanos(rest_ns));
+    false
+}
+
+/// Not loom's own `park`, which orders memory: the handshake must do that. A deadline
+/// passes as soon as the thread sleeps.
+#[cfg(loom)]
+fn host_park(deadline_ns: Option<u64>) -> bool {
+    loom::thread::yield_now();
+    deadline_ns.is_some()
+}
+
 /// Continues a parked thread whose `unpark` told this caller to.
 pub(crate) fn make_runnable(thread: &Thread) {
     match &thread.host {
+        #[cfg(not(loom))]
         HostThread::Real(host) => host.unpark(),
+        // It looks by itself, see `host_park`.
+        #[cfg(loom)]
+        HostThread::Real(_) => (),
         HostThread::Simulated => {
             // SAFETY: the thread was `PARKED`, and that state's reference is now this caller's.
             crate::machine::wake(unsafe { Arc::from_raw(thread.as_arc_ptr()) });

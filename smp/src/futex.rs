@@ -3,6 +3,8 @@
 //! The value is checked and the thread enqueued under one bucket lock, which a waker takes too
 //! after it has changed the value: either the check sees the new value, or the waker finds the thread.
 
+use core::cmp;
+
 use crossbeam_utils::CachePadded;
 use intrusive_collections::LinkedList;
 
@@ -54,6 +56,8 @@ const BUCKETS: usize = 256;
 #[cfg(loom)]
 const BUCKETS: usize = 2;
 
+type Locked<'a> = PollingLockGuard<'a, LinkedList<InBucket>>;
+
 struct Table([CachePadded<Bucket>; BUCKETS]);
 
 impl Table {
@@ -73,6 +77,23 @@ impl Table {
 
     fn bucket(&self, key: usize) -> &Bucket {
         &self.0[index_of(key)]
+    }
+
+    /// Locks the buckets of two addresses, in the order of the table; the second is none if
+    /// they share one.
+    fn lock_both(&self, from: usize, to: usize) -> (Locked<'_>, Option<Locked<'_>>) {
+        let (source, target) = (self.bucket(from), self.bucket(to));
+        match index_of(from).cmp(&index_of(to)) {
+            cmp::Ordering::Equal => (source.lock(), None),
+            cmp::Ordering::Less => {
+                let source = source.lock();
+                (source, Some(target.lock()))
+            }
+            cmp::Ordering::Greater => {
+                let target = target.lock();
+                (source.lock(), Some(target))
+            }
+        }
     }
 }
 
@@ -153,7 +174,7 @@ pub fn futex_requeue(
     requeue_count: usize,
     check: impl FnOnce() -> bool,
 ) -> Result<usize, FutexError> {
-    let (mut source, mut target) = lock_both(from, to);
+    let (mut source, mut target) = TABLE.lock_both(from, to);
     if !check() {
         return Err(FutexError::Again);
     }
@@ -217,25 +238,5 @@ fn leave(thread: &Thread) -> bool {
         drop(bucket);
         drop(removed);
         return true;
-    }
-}
-
-type Locked = PollingLockGuard<'static, LinkedList<InBucket>>;
-
-/// Locks the buckets of two addresses, in the order of the table; the second is none if they
-/// share one.
-#[cfg(not(loom))]
-fn lock_both(from: usize, to: usize) -> (Locked, Option<Locked>) {
-    let (source, target) = (TABLE.bucket(from), TABLE.bucket(to));
-    match index_of(from).cmp(&index_of(to)) {
-        core::cmp::Ordering::Equal => (source.lock(), None),
-        core::cmp::Ordering::Less => {
-            let source = source.lock();
-            (source, Some(target.lock()))
-        }
-        core::cmp::Ordering::Greater => {
-            let target = target.lock();
-            (source.lock(), Some(target))
-        }
     }
 }

@@ -8,7 +8,11 @@
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(
     not(target_os = "none"),
-    allow(dead_code, reason = "on a host, only tests use the scheduler proper")
+    allow(dead_code, reason = "on a host, only tests use the scheduler proper"),
+    allow(
+        clippy::missing_const_for_thread_local,
+        reason = "loom's macro takes no const block"
+    )
 )]
 
 extern crate alloc;
@@ -23,6 +27,8 @@ mod futex;
 mod guard;
 mod links;
 mod machine;
+#[cfg(all(test, loom))]
+mod models;
 mod mutex;
 mod parking;
 mod per_cpu;

@@ -33,14 +33,14 @@ pub(crate) use const_unless_loom;
 /// A static, made anew for each execution of a loom model.
 #[cfg(not(loom))]
 macro_rules! global {
-    ($(#[$meta:meta])* $vis:vis static $name:ident: $type:ty = $value:expr;) => {
-        $(#[$meta])* $vis static $name: $type = $value;
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        $(#[$meta])* static $name: $type = $value;
     };
 }
 #[cfg(loom)]
 macro_rules! global {
-    ($(#[$meta:meta])* $vis:vis static $name:ident: $type:ty = $value:expr;) => {
-        loom::lazy_static! { $(#[$meta])* $vis static ref $name: $type = $value; }
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        loom::lazy_static! { $(#[$meta])* static ref $name: $type = $value; }
     };
 }
 pub(crate) use global;

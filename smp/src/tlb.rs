@@ -112,13 +112,12 @@ impl Shootdowns {
     /// Tries to leave the flush to an idle CPU.
     fn mark_stale(&self, cpu: CpuId) -> bool {
         let laziness = &self.slot(cpu).laziness;
-        // Release pairs with the Acquire in `leave_idle`: a flush after that uses the page table
-        // as changed. The failure, `ACTIVE` or `STALE`, is read as strictly: if it is `STALE`,
-        // the change must still come before the flush, so a read-modify-write is needed there too.
+        // Release pairs with the Acquire in `leave_idle`: the flush there, and what is read after
+        // it, finds the page table as changed. Acquire pairs with the Release in `enter_idle`.
+        // `STALE` is written again for the same reason: a later flush must know of this change too.
+        let mark = |state: u32| (state != ACTIVE).then_some(STALE);
         laziness
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
-                (state != ACTIVE).then_some(STALE)
-            })
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, mark)
             .is_ok()
     }
 
@@ -144,14 +143,15 @@ impl Shootdowns {
 
     /// Notes that this CPU uses no user memory until `leave_idle`.
     pub(crate) fn enter_idle(&self, this: CpuId) {
-        // Nothing is ordered by it: who sees it too late sends an IPI.
-        self.slot(this).laziness.store(LAZY, Ordering::Relaxed);
+        // Release pairs with the Acquire in `mark_stale`: what this CPU did through its old
+        // translations comes before the frame is reused.
+        self.slot(this).laziness.store(LAZY, Ordering::Release);
     }
 
     /// Flushes what was left to this CPU.
     pub(crate) fn leave_idle(&self, this: CpuId) {
         // Acquire pairs with the Release in `mark_stale`. From now on IPIs come again.
-        if self.slot(this).laziness.swap(ACTIVE, Ordering::AcqRel) == STALE {
+        if self.slot(this).laziness.swap(ACTIVE, Ordering::Acquire) == STALE {
             machine::flush_tlb(0, usize::MAX);
         }
     }

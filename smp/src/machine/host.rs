@@ -29,8 +29,8 @@ use std::thread_local;
 use loom::thread_local;
 
 thread_local! {
-    static INTERRUPTS: Cell<bool> = const { Cell::new(true) };
-    static SIMULATED: RefCell<Option<Arc<dyn Simulated>>> = const { RefCell::new(None) };
+    static INTERRUPTS: Cell<bool> = Cell::new(true);
+    static SIMULATED: RefCell<Option<Arc<dyn Simulated>>> = RefCell::new(None);
 }
 
 /// Makes `machine` the machine of the calling host thread.
@@ -39,7 +39,10 @@ pub(crate) fn simulate(machine: Arc<dyn Simulated>) {
 }
 
 fn with<R>(simulated: impl FnOnce(&dyn Simulated) -> R, real: impl FnOnce() -> R) -> R {
-    let machine = SIMULATED.with(|slot| slot.borrow().clone());
+    let machine = SIMULATED
+        .try_with(|slot| slot.borrow().clone())
+        .ok()
+        .flatten();
     match machine {
         Some(machine) => simulated(&*machine),
         None => real(),
@@ -57,11 +60,14 @@ pub(crate) fn send_ipi(target: CpuId, ipi: Ipi) {
 }
 
 pub(crate) fn interrupts_enabled() -> bool {
-    INTERRUPTS.with(Cell::get)
+    INTERRUPTS.try_with(Cell::get).unwrap_or(false)
 }
 
 pub(crate) fn interrupts_disable() -> bool {
-    INTERRUPTS.with(|flag| flag.replace(false))
+    // A thread that ends takes locks after its flag is gone.
+    INTERRUPTS
+        .try_with(|flag| flag.replace(false))
+        .unwrap_or(false)
 }
 
 pub(crate) fn interrupts_enable() {
