@@ -133,9 +133,10 @@ pub fn split_words(line: &str) -> (Vec<String>, bool) {
                     match characters.next() {
                         Some('"') => break,
                         // Inside double quotes a backslash quotes only what
-                        // would have a meaning there.
+                        // would have a meaning there, and the single quote: GRUB
+                        // writes a word with blanks in it as "…\'…".
                         Some('\\') => match characters.next() {
-                            Some(c @ ('"' | '\\' | '$' | '`')) => word.push(c),
+                            Some(c @ ('"' | '\'' | '\\' | '$' | '`')) => word.push(c),
                             Some('\n') => {}
                             Some(c) => {
                                 word.push('\\');
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(words(r#"a'b'"c"d"#), ["abcd"]);
         assert_eq!(words(r#"'' """#), ["", ""]);
         assert_eq!(words(r#""a\"b\n" '\'"#), [r#"a"b\n"#, r"\"]);
+        assert_eq!(words(r#""print(\'a b\')""#), ["print('a b')"]);
         assert_eq!(words(""), Vec::<String>::new());
     }
 
