@@ -175,11 +175,20 @@ fn host_park(deadline_ns: Option<u64>) -> bool {
     false
 }
 
-/// Not loom's own `park`, which orders memory: the handshake must do that. A deadline
-/// passes as soon as the thread sleeps.
+#[cfg(loom)]
+std::thread_local! {
+    /// Use loom's own `park`. It orders memory, which the handshake is to do, hence not always.
+    pub(crate) static PARKS: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+}
+
+/// A deadline passes as soon as the thread sleeps.
 #[cfg(loom)]
 fn host_park(deadline_ns: Option<u64>) -> bool {
-    loom::thread::yield_now();
+    if deadline_ns.is_none() && PARKS.get() {
+        loom::thread::park();
+    } else {
+        loom::thread::yield_now();
+    }
     deadline_ns.is_some()
 }
 
@@ -188,9 +197,13 @@ pub(crate) fn make_runnable(thread: &Thread) {
     match &thread.host {
         #[cfg(not(loom))]
         HostThread::Real(host) => host.unpark(),
-        // It looks by itself, see `host_park`.
+        // Else it looks by itself, see `host_park`.
         #[cfg(loom)]
-        HostThread::Real(_) => (),
+        HostThread::Real(host) => {
+            if PARKS.get() {
+                host.unpark();
+            }
+        }
         HostThread::Simulated => {
             // SAFETY: the thread was `PARKED`, and that state's reference is now this caller's.
             crate::machine::wake(unsafe { Arc::from_raw(thread.as_arc_ptr()) });

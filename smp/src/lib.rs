@@ -35,6 +35,7 @@ mod per_cpu;
 mod platform;
 mod policy;
 mod polling_lock;
+mod raw_lock;
 mod registry;
 mod scheduler;
 mod spin_lock;

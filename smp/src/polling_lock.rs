@@ -6,11 +6,7 @@ use core::{
     ops::{Deref, DerefMut},
 };
 
-use crate::{
-    PreemptGuard, machine,
-    prim::{AtomicBool, Ordering, const_unless_loom},
-    tlb,
-};
+use crate::{PreemptGuard, machine, prim::const_unless_loom, raw_lock::RawLock, tlb};
 
 /// A lock under which a TLB shootdown may be waited for. **Masks preemption**, not interrupts.
 ///
@@ -18,23 +14,20 @@ use crate::{
 /// a spinner with interrupts off therefore looks for requests itself. Other interrupt handlers
 /// must not take it, as they may have interrupted the holder.
 pub struct PollingLock<T: ?Sized> {
-    is_locked: AtomicBool,
+    raw: RawLock,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `is_locked` lets one thread at a time reach `value`, which is as good as sending it there.
+// SAFETY: `raw` lets one thread at a time reach `value`, which is as good as sending it there.
 unsafe impl<T: ?Sized + Send> Send for PollingLock<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for PollingLock<T> {}
-
-/// More rounds than any section can take: minutes of spinning under emulation.
-const SPIN_LIMIT: u64 = 1 << 31;
 
 impl<T> PollingLock<T> {
     const_unless_loom! {
         /// Makes an unlocked lock.
         pub fn new(value: T) -> Self {
-            Self { is_locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+            Self { raw: RawLock::new(), value: UnsafeCell::new(value) }
         }
     }
 }
@@ -49,9 +42,7 @@ impl<T: ?Sized> PollingLock<T> {
     #[track_caller]
     pub fn lock(&self) -> PollingLockGuard<'_, T> {
         let preempt = PreemptGuard::new();
-        if !self.try_acquire() {
-            self.acquire_slowly();
-        }
+        self.raw.acquire(serve);
         PollingLockGuard {
             lock: self,
             _preempt: preempt,
@@ -62,7 +53,7 @@ impl<T: ?Sized> PollingLock<T> {
     #[inline]
     pub fn try_lock(&self) -> Option<PollingLockGuard<'_, T>> {
         let preempt = PreemptGuard::new();
-        self.try_acquire().then(|| PollingLockGuard {
+        self.raw.try_acquire().then(|| PollingLockGuard {
             lock: self,
             _preempt: preempt,
         })
@@ -70,29 +61,14 @@ impl<T: ?Sized> PollingLock<T> {
 
     /// Says whether somebody holds it; for reports.
     pub fn is_locked(&self) -> bool {
-        self.is_locked.load(Ordering::Relaxed)
+        self.raw.is_locked()
     }
+}
 
-    fn try_acquire(&self) -> bool {
-        // Acquire pairs with the Release in `PollingLockGuard::drop`.
-        self.is_locked
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    #[cold]
-    #[track_caller]
-    fn acquire_slowly(&self) {
-        for _ in 0..SPIN_LIMIT {
-            if !machine::interrupts_enabled() {
-                tlb::service_shootdown();
-            }
-            machine::relax();
-            if !self.is_locked.load(Ordering::Relaxed) && self.try_acquire() {
-                return;
-            }
-        }
-        panic!("polling lock is never released");
+/// What a spinner does meanwhile.
+fn serve() {
+    if !machine::interrupts_enabled() {
+        tlb::service_shootdown();
     }
 }
 
@@ -122,7 +98,7 @@ impl<T: ?Sized> Deref for PollingLockGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: this guard is the only one, `try_acquire` saw to it.
+        // SAFETY: this guard is the only one, the raw lock saw to it.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -138,7 +114,6 @@ impl<T: ?Sized> DerefMut for PollingLockGuard<'_, T> {
 impl<T: ?Sized> Drop for PollingLockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release pairs with the Acquire in `try_acquire`.
-        self.lock.is_locked.store(false, Ordering::Release);
+        self.lock.raw.release();
     }
 }

@@ -6,34 +6,25 @@ use core::{
     ops::{Deref, DerefMut},
 };
 
-use crate::{
-    IrqGuard, machine,
-    prim::{AtomicBool, Ordering, const_unless_loom},
-};
+use crate::{IrqGuard, prim::const_unless_loom, raw_lock::RawLock};
 
 /// A lock for short sections. **Masks interrupts** (so also preemption) on the CPU that holds it,
 /// hence interrupt handlers may take it too.
-///
-/// A test-and-test-and-set lock, not a ticket lock: under emulation a vCPU that is next in line
-/// may not be running, and all behind it would wait for it.
 pub struct SpinLock<T: ?Sized> {
-    is_locked: AtomicBool,
+    raw: RawLock,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `is_locked` lets one CPU at a time reach `value`, which is as good as sending it there.
+// SAFETY: `raw` lets one CPU at a time reach `value`, which is as good as sending it there.
 unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
-
-/// More rounds than any section can take: about half a minute of spinning under emulation.
-const SPIN_LIMIT: u64 = 1 << 30;
 
 impl<T> SpinLock<T> {
     const_unless_loom! {
         /// Makes an unlocked lock.
         pub fn new(value: T) -> Self {
-            Self { is_locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+            Self { raw: RawLock::new(), value: UnsafeCell::new(value) }
         }
     }
 
@@ -53,9 +44,7 @@ impl<T: ?Sized> SpinLock<T> {
     #[track_caller]
     pub fn lock(&self) -> SpinLockGuard<'_, T> {
         let irq = IrqGuard::new();
-        if !self.try_acquire() {
-            self.acquire_slowly();
-        }
+        self.raw.acquire(|| ());
         SpinLockGuard {
             lock: self,
             _irq: irq,
@@ -66,7 +55,7 @@ impl<T: ?Sized> SpinLock<T> {
     #[inline]
     pub fn try_lock(&self) -> Option<SpinLockGuard<'_, T>> {
         let irq = IrqGuard::new();
-        self.try_acquire().then(|| SpinLockGuard {
+        self.raw.try_acquire().then(|| SpinLockGuard {
             lock: self,
             _irq: irq,
         })
@@ -74,7 +63,7 @@ impl<T: ?Sized> SpinLock<T> {
 
     /// Says whether somebody holds it; for reports.
     pub fn is_locked(&self) -> bool {
-        self.is_locked.load(Ordering::Relaxed)
+        self.raw.is_locked()
     }
 
     /// Unlocks for a report after a panic, when the holder will never run again.
@@ -83,26 +72,7 @@ impl<T: ?Sized> SpinLock<T> {
     ///
     /// All other CPUs have stopped.
     pub unsafe fn force_unlock(&self) {
-        self.is_locked.store(false, Ordering::Release);
-    }
-
-    fn try_acquire(&self) -> bool {
-        // Acquire pairs with the Release in `SpinLockGuard::drop`.
-        self.is_locked
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    #[cold]
-    #[track_caller]
-    fn acquire_slowly(&self) {
-        for _ in 0..SPIN_LIMIT {
-            machine::relax();
-            if !self.is_locked.load(Ordering::Relaxed) && self.try_acquire() {
-                return;
-            }
-        }
-        panic!("spin lock is never released");
+        self.raw.release();
     }
 
     /// Returns the value without locking.
@@ -137,7 +107,7 @@ impl<T: ?Sized> Deref for SpinLockGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: this guard is the only one, `try_acquire` saw to it.
+        // SAFETY: this guard is the only one, the raw lock saw to it.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -153,7 +123,6 @@ impl<T: ?Sized> DerefMut for SpinLockGuard<'_, T> {
 impl<T: ?Sized> Drop for SpinLockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release pairs with the Acquire in `try_acquire`.
-        self.lock.is_locked.store(false, Ordering::Release);
+        self.lock.raw.release();
     }
 }
