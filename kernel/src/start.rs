@@ -6,7 +6,7 @@ use spin::Once;
 use crate::boot::{BootInfo, PhysRange};
 use crate::libc::time;
 use crate::memory::PhysAddr;
-use crate::{arch, cmdline, console, fs, log, memory, python, report, self_test};
+use crate::{arch, cmdline, console, fs, libc, log, memory, python, report, self_test};
 
 smp::platform!(arch::Machine);
 
@@ -78,6 +78,7 @@ fn set_clock() {
 
 fn read_command_line(boot_info: &BootInfo) {
     let options = cmdline::init(boot_info.command_line());
+    libc::dispatch::set_tracing(options.trace_syscalls);
     if boot_info.is_command_line_cut() {
         log::warn!("kernel.boot", "the command line is too long and was cut");
     }

@@ -64,9 +64,10 @@ pub fn somaxconn(_: u32, text: &mut String) -> Made {
     line(text, crate::fs::unix::BACKLOG_MAX)
 }
 
-/// `/proc/sys/vm/overcommit_memory`: 0, obvious overcommits are refused.
+/// `/proc/sys/vm/overcommit_memory`: 2, memory is promised when it is made writable
+/// (docs/memory-map.md). mimalloc reads it, and then asks before it uses memory.
 pub fn overcommit(_: u32, text: &mut String) -> Made {
-    line(text, 0)
+    line(text, 2)
 }
 
 /// Makes a random UUID (RFC 9562, version 4).
