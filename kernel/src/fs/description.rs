@@ -18,6 +18,12 @@ pub const MAX_OFFSET: u64 = i64::MAX as u64;
 /// The process has ever taken a record lock.
 static HAS_PROCESS_LOCKS: AtomicBool = AtomicBool::new(false);
 
+/// Fails for a transfer that would end past what `off_t` can say.
+fn check_range(offset: u64, len: usize) -> Result<(), Errno> {
+    let end = offset.checked_add(len as u64);
+    if end.is_some_and(|end| end <= MAX_OFFSET) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
 /// Where a file was found when it was opened, for `/proc/self/fd`.
 pub struct Place {
     /// The directory.
@@ -136,6 +142,7 @@ impl Description {
             return self.file.read(to, flags);
         }
         let mut offset = self.offset.lock();
+        check_range(*offset, to.remaining())?;
         let count = self.file.read_at(*offset, to)?;
         *offset += count as u64;
         Ok(count)
@@ -148,6 +155,7 @@ impl Description {
             return self.file.write(from, flags);
         }
         let mut offset = self.offset.lock();
+        check_range(*offset, from.remaining())?;
         if flags.contains(OpenFlags::APPEND) {
             let (count, end) = self.file.append(from)?;
             *offset = end;
@@ -167,21 +175,27 @@ impl Description {
         Ok(count)
     }
 
+    /// Fails for calls with an offset of their own on what has none.
+    fn check_seekable(&self) -> Result<(), Errno> {
+        if self.file.is_seekable() || self.is_directory() { Ok(()) } else { Err(Errno::ESPIPE) }
+    }
+
     /// Reads at an offset and leaves the file's own alone (pread(2)).
     pub fn read_at(&self, offset: u64, to: &mut dyn Sink) -> SysResult {
+        self.check_seekable()?;
         self.check_readable()?;
+        check_range(offset, to.remaining())?;
         if !self.file.is_seekable() {
-            return Err(Errno::ESPIPE);
+            return Err(Errno::EISDIR);
         }
         self.file.read_at(offset, to)
     }
 
     /// Writes at an offset (pwrite(2)); with O_APPEND at the end all the same, as Linux does.
     pub fn write_at(&self, offset: u64, from: &mut dyn Source) -> SysResult {
+        self.check_seekable()?;
         let flags = self.check_writable()?;
-        if !self.file.is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
+        check_range(offset, from.remaining())?;
         if flags.contains(OpenFlags::APPEND) {
             return self.file.append(from).map(|(count, _)| count);
         }
@@ -192,6 +206,9 @@ impl Description {
     pub fn seek(&self, distance: i64, whence: u32) -> Result<u64, Errno> {
         if self.is_path_only() {
             return Err(Errno::EBADF);
+        }
+        if whence > raw::SEEK_HOLE {
+            return Err(Errno::EINVAL);
         }
         let is_directory = self.is_directory();
         if !self.file.is_seekable() && !is_directory {

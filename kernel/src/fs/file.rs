@@ -72,12 +72,18 @@ impl OpenFlags {
 
     /// Tells whether reading is allowed.
     pub fn is_readable(self) -> bool {
-        !self.contains(Self::PATH) && self.bits() & raw::O_ACCMODE != raw::O_WRONLY
+        !self.contains(Self::PATH) && matches!(self.bits() & raw::O_ACCMODE, raw::O_RDONLY | raw::O_RDWR)
     }
 
     /// Tells whether writing is allowed.
     pub fn is_writable(self) -> bool {
         !self.contains(Self::PATH) && matches!(self.bits() & raw::O_ACCMODE, raw::O_WRONLY | raw::O_RDWR)
+    }
+
+    /// Tells whether the right to write is asked for. Access mode 3 asks for both rights and then
+    /// allows neither reading nor writing, only ioctl(2) (open(2), "Special flags").
+    pub fn asks_to_write(self) -> bool {
+        self.bits() & raw::O_ACCMODE != raw::O_RDONLY
     }
 
     /// Tells whether calls must not wait.

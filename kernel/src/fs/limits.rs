@@ -4,8 +4,8 @@ use crate::libc::errno::Errno;
 use crate::libc::signal;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The largest file: the highest page that ends below 2^63.
-pub const MAX_FILE_SIZE: u64 = i64::MAX as u64 & !0xfff;
+/// The largest file: what `off_t` can say.
+pub const MAX_FILE_SIZE: u64 = i64::MAX as u64;
 
 /// RLIMIT_FSIZE, soft.
 static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);

@@ -32,6 +32,8 @@ pub mod socket_options;
 pub mod synthetic;
 pub mod sysfs;
 pub mod system;
+#[cfg(test)]
+pub mod test_root;
 pub mod tmpfs;
 pub mod unix;
 pub mod walk;

@@ -4,9 +4,19 @@ use super::context;
 use super::description::{Description, Place};
 use super::file::{File, Metadata, OpenFlags};
 use super::inode::{FileType, Inode, NewNode};
-use super::walk::{Follow, Found, Last, walk};
+use super::walk::{Follow, Found, Last, walk, walk_to_create};
 use crate::libc::errno::Errno;
 use alloc::sync::Arc;
+
+/// Checks that the flags make sense together, which comes before any look at the path.
+pub fn check_flags(flags: OpenFlags) -> Result<(), Errno> {
+    let creates_directory = flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY);
+    let cannot_write = flags.contains(OpenFlags::TMPFILE) && !flags.asks_to_write();
+    if !flags.contains(OpenFlags::PATH) && (creates_directory || cannot_write) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
 
 /// Opens `path`, seen from `base`. `mode` is for a file that is created; the mask applies.
 pub fn open(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc<Description>, Errno> {
@@ -17,17 +27,12 @@ pub fn open(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32) -> 
         return open_unnamed(base, path, flags, mode);
     }
     let creates = flags.contains(OpenFlags::CREAT);
-    if creates && flags.contains(OpenFlags::DIRECTORY) {
-        return Err(Errno::EINVAL);
-    }
     // A name that another thread makes between our look and our `create` sends us round again.
     loop {
-        let found = walk(base, path, Follow::from_open(flags))?;
+        let follow = Follow::from_open(flags);
+        let found = if creates { walk_to_create(base, path, follow) } else { walk(base, path, follow) }?;
         if found.inode.is_some() || !creates {
             return open_existing(found, flags);
-        }
-        if found.wants_directory {
-            return Err(Errno::EISDIR);
         }
         let Last::Name(name) = found.last else { return Err(Errno::EISDIR) };
         let permissions = mode & 0o7777 & !context::mask();
@@ -54,11 +59,10 @@ fn open_existing(found: Found, flags: OpenFlags) -> Result<Arc<Description>, Err
     match file_type {
         FileType::Symlink if flags.contains(OpenFlags::DIRECTORY) => return Err(Errno::ENOTDIR),
         FileType::Symlink => return Err(Errno::ELOOP),
-        FileType::Directory if creates || flags.is_writable() || flags.contains(OpenFlags::TRUNC) => {
+        FileType::Directory if creates || flags.asks_to_write() || flags.contains(OpenFlags::TRUNC) => {
             return Err(Errno::EISDIR);
         }
         FileType::Directory => {}
-        _ if creates && found.wants_directory => return Err(Errno::EISDIR),
         _ if wants_directory => return Err(Errno::ENOTDIR),
         _ => {}
     }
@@ -79,9 +83,6 @@ fn place_of(directory: Arc<dyn Inode>, last: Last) -> Option<Place> {
 
 /// O_TMPFILE: a file in the directory's file system, without a name.
 fn open_unnamed(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc<Description>, Errno> {
-    if !flags.is_writable() {
-        return Err(Errno::EINVAL);
-    }
     let directory = walk(base, path, Follow::Yes)?.existing()?;
     if directory.file_type() != FileType::Directory {
         return Err(Errno::ENOTDIR);

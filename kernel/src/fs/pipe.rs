@@ -75,6 +75,9 @@ impl Pipe {
     /// Opens an end of a FIFO; waits for the other end as fifo(7) says.
     pub fn open(self: &Arc<Self>, inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
         let (is_reader, is_writer) = (flags.is_readable(), flags.is_writable());
+        if !is_reader && !is_writer {
+            return Err(Errno::EINVAL);
+        }
         let end = {
             if is_writer && !is_reader && flags.is_nonblocking() && self.state.lock().readers == 0 {
                 return Err(Errno::ENXIO);

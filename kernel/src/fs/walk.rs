@@ -72,12 +72,17 @@ impl Follow {
 
 /// Finds the inode at a path that must exist.
 pub fn resolve(base: &Arc<dyn Inode>, path: &[u8], follow: Follow) -> Result<Arc<dyn Inode>, Errno> {
-    walk_with(base, path, Wish { follow, wants_name: false })?.existing()
+    walk_with(base, path, Wish { follow, wants_name: false, is_open_create: false })?.existing()
 }
 
 /// Walks a path from `base`, or from the root if it begins with a slash. All but the last component must exist.
 pub fn walk(base: &Arc<dyn Inode>, path: &[u8], follow: Follow) -> Result<Found, Errno> {
-    walk_with(base, path, Wish { follow, wants_name: true })
+    walk_with(base, path, Wish { follow, wants_name: true, is_open_create: false })
+}
+
+/// Walks for open(2) with O_CREAT: a slash at the end is EISDIR, even before a link there is followed.
+pub fn walk_to_create(base: &Arc<dyn Inode>, path: &[u8], follow: Follow) -> Result<Found, Errno> {
+    walk_with(base, path, Wish { follow, wants_name: true, is_open_create: true })
 }
 
 /// What the caller of a walk needs.
@@ -86,6 +91,7 @@ struct Wish {
     follow: Follow,
     /// The last component is copied out; most callers only want the inode.
     wants_name: bool,
+    is_open_create: bool,
 }
 
 /// Walks; each symbolic link starts the walk again with its target before what is left, so the
@@ -167,6 +173,9 @@ fn step_through(base: Arc<dyn Inode>, path: &[u8], wish: Wish) -> Result<Step<'_
         let wants_directory = !after.is_empty();
         if name.len() > NAME_MAX {
             return Err(Errno::ENAMETOOLONG);
+        }
+        if is_last && wants_directory && wish.is_open_create {
+            return Err(Errno::EISDIR);
         }
         let (inode, last) = match name {
             b"." => (Some(at.clone()), Last::Dot),

@@ -79,7 +79,7 @@ fn fcntl(&[fd, command, argument, ..]: &[usize; 6]) -> SysResult {
             FILES.set_cloexec(fd, argument as u32 & raw::FD_CLOEXEC != 0)?;
             return Ok(0);
         }
-        raw::F_GETFL => return Ok(FILES.get_any(fd)?.flags().union(OpenFlags::LARGEFILE).bits() as usize),
+        raw::F_GETFL => return Ok(FILES.get_any(fd)?.flags().bits() as usize),
         _ => {}
     }
     let description = FILES.get(fd)?;

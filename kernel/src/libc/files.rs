@@ -221,21 +221,24 @@ fn truncate(&[path, size, ..]: &[usize; 6]) -> SysResult {
 
 /// fallocate(2).
 fn fallocate(&[fd, mode, offset, len, ..]: &[usize; 6]) -> SysResult {
-    let (offset, len) = (args::offset(offset)?, args::offset(len)?);
+    let description = FILES.get(fd)?;
+    let (offset, len, mode) = (args::offset(offset)?, args::offset(len)?, mode as u32);
     if len == 0 {
         return Err(Errno::EINVAL);
     }
-    let description = FILES.get(fd)?;
+    if !matches!(mode, 0 | raw::FALLOC_FL_KEEP_SIZE) && mode != raw::FALLOC_FL_PUNCH_HOLE | raw::FALLOC_FL_KEEP_SIZE {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if !description.flags().is_writable() {
         return Err(Errno::EBADF);
     }
     let file = description.file();
-    if !file.is_seekable() {
-        // Pipes and FIFOs are ESPIPE, other things that have no storage ENODEV.
-        let kind = FileType::from_mode(file.metadata()?.mode);
-        return Err(if kind == Some(FileType::Fifo) { Errno::ESPIPE } else { Errno::ENODEV });
+    match FileType::from_mode(file.metadata()?.mode) {
+        Some(FileType::Fifo) => return Err(Errno::ESPIPE),
+        Some(FileType::Regular) => {}
+        _ => return Err(Errno::ENODEV),
     }
-    file.allocate(mode as u32, offset, len)?;
+    file.allocate(mode, offset, len)?;
     Ok(0)
 }
 

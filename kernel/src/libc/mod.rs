@@ -9,6 +9,8 @@ pub mod errno;
 mod fault;
 pub mod files;
 pub mod futex;
+#[cfg(test)]
+mod host_comparison;
 pub mod limits;
 pub mod mman;
 pub mod names;

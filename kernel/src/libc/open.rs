@@ -25,11 +25,12 @@ pub const CALLS: Calls = &[
 /// openat(2).
 pub fn openat(&[dirfd, path, flags, mode, ..]: &[usize; 6]) -> SysResult {
     // O_LARGEFILE is what a 64-bit process always has; unknown flags are ignored, as on Linux.
-    let flags = OpenFlags::from_bits_truncate(flags as u32);
+    let flags = OpenFlags::from_bits_truncate(flags as u32) | OpenFlags::LARGEFILE;
     open_path(dirfd, path, flags, mode as u32)
 }
 
 fn open_path(dirfd: usize, path: usize, flags: OpenFlags, mode: u32) -> SysResult {
+    open::check_flags(flags)?;
     let path = args::path(path)?;
     let base = args::base(dirfd, &path)?;
     let description = open::open(&base, &path, flags, mode)?;

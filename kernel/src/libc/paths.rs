@@ -143,18 +143,31 @@ pub fn renameat(&[old_dirfd, old_path, new_dirfd, new_path, ..]: &[usize; 6]) ->
 /// renameat2(2).
 fn renameat2(&[old_dirfd, old_path, new_dirfd, new_path, flags, ..]: &[usize; 6]) -> SysResult {
     let flags = flags as u32;
+    // RENAME_WHITEOUT is for file systems that lie over others.
+    if flags & !(raw::RENAME_NOREPLACE | raw::RENAME_EXCHANGE) != 0 || flags.count_ones() > 1 {
+        return Err(Errno::EINVAL);
+    }
+    let (is_exchange, is_new) = (flags & raw::RENAME_EXCHANGE != 0, flags & raw::RENAME_NOREPLACE != 0);
     let from = args::find(old_dirfd, old_path, Follow::Never)?;
     let to = args::find(new_dirfd, new_path, Follow::Never)?;
-    let (Last::Name(from_name), Last::Name(to_name)) = (&from.last, &to.last) else { return Err(Errno::EBUSY) };
     if from.directory.metadata().device != to.directory.metadata().device {
         return Err(Errno::EXDEV);
     }
+    let Last::Name(from_name) = &from.last else { return Err(Errno::EBUSY) };
+    let Last::Name(to_name) = &to.last else { return Err(if is_new { Errno::EEXIST } else { Errno::EBUSY }) };
     let moved = from.inode.as_ref().ok_or(Errno::ENOENT)?;
-    let is_directory = moved.file_type() == FileType::Directory;
-    if (from.wants_directory || (to.wants_directory && flags & raw::RENAME_EXCHANGE == 0)) && !is_directory {
+    let is_directory = |inode: &Arc<dyn Inode>| inode.file_type() == FileType::Directory;
+    match &to.inode {
+        Some(_) if is_new => return Err(Errno::EEXIST),
+        None if is_exchange => return Err(Errno::ENOENT),
+        Some(target) if is_exchange && to.wants_directory && !is_directory(target) => return Err(Errno::ENOTDIR),
+        _ => {}
+    }
+    // A slash after a name means a directory, on either side.
+    if !is_directory(moved) && (from.wants_directory || (to.wants_directory && !is_exchange)) {
         return Err(Errno::ENOTDIR);
     }
-    if is_directory && is_mount_root(&from.directory, moved) {
+    if is_directory(moved) && is_mount_root(&from.directory, moved) {
         return Err(Errno::EBUSY);
     }
     from.directory.rename(from_name, &to.directory, to_name, flags)?;
@@ -168,7 +181,8 @@ pub fn readlinkat(&[dirfd, path, buffer, len, ..]: &[usize; 6]) -> SysResult {
     }
     let path = args::path(path)?;
     let inode = if path.is_empty() && dirfd as i32 != raw::AT_FDCWD {
-        FILES.get_any(dirfd)?.file().inode().ok_or(Errno::ENOENT)?
+        let inode = FILES.get_any(dirfd)?.file().inode();
+        inode.filter(|inode| inode.file_type() == FileType::Symlink).ok_or(Errno::ENOENT)?
     } else {
         walk::resolve(&args::base(dirfd, &path)?, &path, Follow::No)?
     };
@@ -230,38 +244,40 @@ pub fn fchownat(&[dirfd, path, uid, gid, flags, ..]: &[usize; 6]) -> SysResult {
 /// utimensat(2); a null path means `dirfd` itself (futimens(3)).
 pub fn utimensat(&[dirfd, path, times, flags, ..]: &[usize; 6]) -> SysResult {
     let flags = flags as u32;
-    if flags & !(raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
+    if times == 0 {
+        let now = Some(clock::now());
+        return set_times(dirfd, path, flags, || Ok([now; 2]));
+    }
+    let [a_sec, a_nsec, m_sec, m_nsec] = user::read_user::<[i64; 4]>(times)?;
+    if a_nsec == UTIME_OMIT && m_nsec == UTIME_OMIT {
+        // Not even the path is looked at.
+        return Ok(0);
     }
     let now = clock::now();
-    let [accessed, modified] = if times == 0 {
-        [Some(now); 2]
-    } else {
-        let [a_sec, a_nsec, m_sec, m_nsec] = user::read_user::<[i64; 4]>(times)?;
-        [time(a_sec, a_nsec, now)?, time(m_sec, m_nsec, now)?]
-    };
-    set_times(dirfd, path, flags, accessed, modified)
+    set_times(dirfd, path, flags, || Ok([time(a_sec, a_nsec, now)?, time(m_sec, m_nsec, now)?]))
 }
 
-/// Sets the times of what a path, or without one a descriptor, means.
+/// Sets the times of what a path, or without one a descriptor, means; `times` are checked when
+/// that is known to exist.
 pub fn set_times(
     dirfd: usize,
     path: usize,
     flags: u32,
-    accessed: Option<Timestamp>,
-    modified: Option<Timestamp>,
+    times: impl FnOnce() -> Result<[Option<Timestamp>; 2], Errno>,
 ) -> SysResult {
-    let inode = if path == 0 {
-        if flags & raw::AT_SYMLINK_NOFOLLOW != 0 {
+    if flags & !(raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let inode = if path == 0 && dirfd as i32 != raw::AT_FDCWD {
+        if flags != 0 {
             return Err(Errno::EINVAL);
         }
         FILES.get(dirfd)?.file().inode().ok_or(Errno::EPERM)?
     } else {
         args::resolve_at(dirfd, path, flags)?
     };
-    if accessed.is_some() || modified.is_some() {
-        inode.set_times(accessed, modified)?;
-    }
+    let [accessed, modified] = times()?;
+    inode.set_times(accessed, modified)?;
     Ok(0)
 }
 

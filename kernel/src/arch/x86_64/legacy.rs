@@ -94,7 +94,7 @@ fn utime(&[path, times, ..]: &[usize; 6]) -> SysResult {
     } else {
         user::read_user::<[i64; 2]>(times)?.map(|seconds| Timestamp::new(seconds, 0))
     };
-    paths::set_times(HERE, path, 0, Some(accessed), Some(modified))
+    paths::set_times(HERE, path, 0, || Ok([Some(accessed), Some(modified)]))
 }
 
 /// futimesat(2): microseconds.
@@ -108,5 +108,5 @@ fn futimesat(&[dirfd, path, times, ..]: &[usize; 6]) -> SysResult {
         }
         [Timestamp::new(a_sec, a_usec * 1000), Timestamp::new(m_sec, m_usec * 1000)]
     };
-    paths::set_times(dirfd, path, 0, Some(accessed), Some(modified))
+    paths::set_times(dirfd, path, 0, || Ok([Some(accessed), Some(modified)]))
 }

@@ -114,7 +114,6 @@ impl Node {
                 let identity = self.identity();
                 regular.content.punch(offset, len, |pages| self.forget_maps(identity, pages))?;
             }
-            raw::FALLOC_FL_PUNCH_HOLE => return Err(Errno::EOPNOTSUPP),
             _ => return Err(Errno::EOPNOTSUPP),
         }
         self.touch_modified();

@@ -11,9 +11,6 @@ use linux_raw_sys::general::{RENAME_EXCHANGE, RENAME_NOREPLACE};
 impl Node {
     pub(super) fn rename_node(&self, from: &[u8], to_dir: &Node, to: &[u8], flags: u32) -> Result<(), Errno> {
         let is_exchange = flags & RENAME_EXCHANGE != 0;
-        if flags & !(RENAME_EXCHANGE | RENAME_NOREPLACE) != 0 || (is_exchange && flags & RENAME_NOREPLACE != 0) {
-            return Err(Errno::EINVAL);
-        }
         if !Arc::ptr_eq(&self.fs, &to_dir.fs) {
             return Err(Errno::EXDEV);
         }
