@@ -51,7 +51,11 @@ extern "C" fn init(_: usize) -> ! {
     }
     log::info!("kernel.boot", "SMP workers {completed}/{online} completed");
 
-    fs::system::mount_all(boot_info.modules().iter().map(module_bytes)).expect("an empty file system takes its first directories");
+    fs::system::mount_all(
+        boot_info.modules().iter().map(module_bytes),
+        (python::EXECUTABLE, arch::image::program()),
+    )
+    .expect("an empty file system takes its first directories");
     console::init().expect("memory for the console's thread");
     fs::system::open_standard_streams().expect("/dev has a console");
     python::configure(cmdline::options());

@@ -8,6 +8,7 @@ use crate::libc::errno::Errno;
 use crate::log;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use linux_raw_sys::general::S_IFREG;
 
 /// What was found in the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,14 @@ pub fn load(root: &Arc<Node>, bytes: &'static [u8]) -> Loaded {
         }
     }
     loaded
+}
+
+/// Adds one file, with the directories on its way, whose content is `data` where it lies.
+pub fn add_file(root: &Arc<Node>, path: &'static [u8], mode: u32, data: &'static [u8]) -> Result<(), Errno> {
+    let mut loader = Loader { root: root.clone(), parent: None, linked: BTreeMap::new() };
+    let cut = path.iter().rposition(|&byte| byte == b'/').ok_or(Errno::EINVAL)?;
+    let directory = loader.directory(&path[..cut])?;
+    directory.add_image_entry(&path[cut + 1..], ImageEntry { mode: S_IFREG | mode, modified: Timestamp::default(), data })
 }
 
 struct Loader {

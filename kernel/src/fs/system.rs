@@ -19,13 +19,18 @@ pub fn default_limit_pages() -> u64 {
     memory::frames::total_count() as u64 / 2
 }
 
-/// Mounts everything: the root with the files of the system image (`archives`), `/dev`, `/proc`, `/sys`.
-pub fn mount_all(archives: impl Iterator<Item = &'static [u8]>) -> Result<(), Errno> {
+/// Mounts everything: the root with the files of the system image (`archives`) and the program that
+/// runs, whose path and content are `program`; `/dev`, `/proc`, `/sys`.
+pub fn mount_all(
+    archives: impl Iterator<Item = &'static [u8]>,
+    program: (&'static str, &'static [u8]),
+) -> Result<(), Errno> {
     let root = TmpFs::create(default_limit_pages(), 0o755);
     for archive in archives {
         let loaded = image::load(&root, archive);
         log::info!("kernel.vfs", "system image: {} files, {} KiB", loaded.files, loaded.bytes / 1024);
     }
+    image::add_file(&root, program.0.as_bytes(), 0o555, program.1)?;
     let inode: Arc<dyn Inode> = root.clone();
     mount::mount_root(inode, describe("tmpfs", "/", "tmpfs"));
     for (name, mode) in [("home", 0o755), ("tmp", 0o1777)] {

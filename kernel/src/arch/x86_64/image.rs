@@ -9,6 +9,7 @@ unsafe extern "C" {
     static __image_end: u8;
     static __text_start: u8;
     static __text_end: u8;
+    static __rodata_end: u8;
     static __ksyms_start: u8;
     static __ksyms_end: u8;
     static __program_headers: u8;
@@ -22,6 +23,16 @@ pub fn range() -> PhysRange {
 /// The image's code.
 pub fn text() -> Range<usize> {
     &raw const __text_start as usize..&raw const __text_end as usize
+}
+
+/// The program that runs, as far as it is constant: ELF header, code and constants.
+pub fn program() -> &'static [u8] {
+    let start = &raw const __image_start;
+    // SAFETY: the linker script puts these parts between the two symbols, the code first;
+    // nothing writes there.
+    unsafe {
+        core::slice::from_raw_parts(start, (&raw const __rodata_end).offset_from_unsigned(start))
+    }
 }
 
 /// The symbol table, in the format of `symbols`; empty in an image that was
