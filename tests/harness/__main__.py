@@ -81,7 +81,7 @@ def run_loom() -> None:
     flags = f"{os.environ.get('RUSTFLAGS', '')} --cfg loom".strip()
     environment = {**os.environ, "RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(BUILD / "loom")}
     command = ["cargo", "test", "--release", "--quiet", "--package", "smp", "--package", "pthread-shim", "--lib"]
-    run([*command, "loom"], "loom", cwd=REPOSITORY, env=environment)
+    run(command, "loom", cwd=REPOSITORY, env=environment)
 
 
 def pytest(settings: Settings, arguments: Sequence[str]) -> int:
