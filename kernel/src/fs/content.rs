@@ -295,7 +295,9 @@ impl Content {
     /// FALLOC_FL_PUNCH_HOLE). `forget` has page tables forget a range of pages.
     pub fn punch(&self, offset: u64, len: u64, forget: impl Fn(Range<u64>)) -> Result<(), Errno> {
         let _writer = self.writer.lock();
-        let end = offset.saturating_add(len).min(self.size().next_multiple_of(PAGE));
+        // Pages can lie past the end of the file: `reserve` may have put them there.
+        let last = self.pages.lock().own.last_key_value().map_or(0, |(index, _)| index + 1);
+        let end = offset.saturating_add(len).min(self.size().div_ceil(PAGE).max(last) * PAGE);
         let mut at = offset;
         while at < end {
             let in_page = (at % PAGE) as usize;

@@ -123,10 +123,15 @@ impl Directory {
         self.me.clone()
     }
 
-    pub(super) fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType)) {
-        for (name, child) in &self.children.lock().by_name {
+    pub(super) fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType)) -> Result<(), Errno> {
+        let children = self.children.lock();
+        if children.is_removed {
+            return Err(Errno::ENOENT);
+        }
+        for (name, child) in &children.by_name {
             emit(name, child.number(), child.file_type());
         }
+        Ok(())
     }
 
     pub(super) fn mounted(&self) -> Option<Arc<dyn Inode>> {
@@ -216,6 +221,7 @@ impl Node {
         } else {
             Node::new_other(&self.fs, mode, new)
         };
+        self.hand_group_down(&node);
         directory.insert_new(name, node.clone())?;
         if is_directory {
             self.links.fetch_add(1, Ordering::Relaxed);

@@ -16,6 +16,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use smp::Mutex;
 
+const SET_GROUP_ID: u32 = 0o2000;
+
 /// How a device node is opened: the node and the flags in, the open device out.
 pub type DeviceOpen = fn(Arc<dyn Inode>, OpenFlags) -> Result<Arc<dyn File>, Errno>;
 
@@ -117,6 +119,18 @@ impl Node {
         self.file_type == FileType::Directory
     }
 
+    /// In a directory with the set-group-ID bit, what is new gets its group, and a directory the
+    /// bit too (inode(7)).
+    pub(super) fn hand_group_down(&self, child: &Node) {
+        if self.permissions.load(Ordering::Relaxed) & SET_GROUP_ID == 0 {
+            return;
+        }
+        child.gid.store(self.gid.load(Ordering::Relaxed), Ordering::Relaxed);
+        if child.is_directory() {
+            child.permissions.fetch_or(SET_GROUP_ID, Ordering::Relaxed);
+        }
+    }
+
     /// Notes a read, as the mount option `relatime` does: only if it tells something new.
     pub(super) fn touch_accessed(&self) {
         const DAY_NS: i64 = 86_400 * 1_000_000_000;
@@ -205,7 +219,7 @@ impl Inode for Node {
     }
 
     fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType)) -> Result<(), Errno> {
-        self.directory()?.list(emit);
+        self.directory()?.list(emit)?;
         self.touch_accessed();
         Ok(())
     }
@@ -218,6 +232,7 @@ impl Inode for Node {
     fn create_unnamed(&self, mode: u32) -> Result<Arc<dyn Inode>, Errno> {
         self.directory()?;
         let node = Node::new_other(&self.fs, mode, NewNode::Regular);
+        self.hand_group_down(&node);
         node.links.store(0, Ordering::Relaxed);
         node.is_linkable.store(true, Ordering::Relaxed);
         Ok(node)
@@ -239,7 +254,10 @@ impl Inode for Node {
 
     fn follow(&self) -> Result<Link, Errno> {
         match &self.body {
-            Body::Symlink(target) => Ok(Link::Path(target.to_vec())),
+            Body::Symlink(target) => {
+                self.touch_accessed();
+                Ok(Link::Path(target.to_vec()))
+            }
             _ => Err(Errno::EINVAL),
         }
     }
@@ -267,7 +285,7 @@ impl Inode for Node {
         if self.file_type == FileType::Regular && (uid.is_some() || gid.is_some()) {
             // chown(2): an executable file loses its set-user-ID and set-group-ID bits.
             let bits = self.permissions.load(Ordering::Relaxed);
-            let group_exec = if bits & 0o010 != 0 { 0o2000 } else { 0 };
+            let group_exec = if bits & 0o010 != 0 { SET_GROUP_ID } else { 0 };
             self.permissions.store(bits & !(0o4000 | group_exec), Ordering::Relaxed);
         }
         self.touch_changed();
