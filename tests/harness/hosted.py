@@ -1,0 +1,142 @@
+"""Links programs for Linux from the image's own parts: hosted mode.
+
+musl, libpython and pthread-shim are the ones of the image. In place of the kernel comes
+`tests/hosted`, which asks Linux. What such a program does wrong, the threads or the C
+library do wrong, not the machine.
+
+`build/<arch>-<ft|gil>/hosted/` holds `bin/python`, which finds its library beside it, and
+the conformance test of the threads, `bin/pthread_conformance`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import images, link, toolchain
+from harness.images import Libraries
+from harness.paths import REPOSITORY
+from harness.progress import Progress, run
+from harness.settings import Settings
+from harness.toolchain import Target
+
+SOURCES = REPOSITORY / "tests" / "hosted"
+#: Where Linux returns to from signal handlers: the image has no use for these.
+SIGNAL_RETURN = ("__restore", "__restore_rt")
+STEPS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """The programs of one configuration."""
+
+    folder: Path
+    musl: Path
+
+    @property
+    def python(self) -> Path:
+        """CPython as the image has it, with its C test modules."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def conformance(self) -> Path:
+        """The checks of `<pthread.h>`, `<semaphore.h>` and `<threads.h>`."""
+        return self.folder / "bin" / "pthread_conformance"
+
+    def link_map(self, program: Path) -> Path:
+        """Returns what the linker wrote about `program`."""
+        return program.with_suffix(".map")
+
+    def environment(self) -> dict[str, str]:
+        """Returns an environment that keeps the user's settings and the cache out of it."""
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(self.folder),
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPYCACHEPREFIX": str(self.folder / "pycache"),
+        }
+
+    def run_python(self, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        """Runs the interpreter to its end; its errors come with its output."""
+        return subprocess.run(
+            [self.python, *arguments], env=self.environment(), cwd=self.folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout, check=False,
+        )  # fmt: skip
+
+
+def build_hosted(settings: Settings) -> Hosted:
+    """Builds what is missing and returns the programs."""
+    progress = Progress(STEPS)
+    folder = images.images(settings).folder / "hosted"
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    libraries = images.build_libraries(settings, progress)
+    target = toolchain.TARGETS[settings.arch]
+    progress.next("threads")
+    log = f"hosted-{settings.config}"
+    shim = _build_shim(target, folder, log, progress)
+    progress.next("programs")
+    sysroot = libraries.musl / "sysroot"
+    python, hosted = libraries.python, Hosted(folder, libraries.musl)
+    with progress.working("link the programs"):
+        _link(
+            hosted.python,
+            [python.modules(tests=True), shim, python.archive, libraries.zlib / "lib" / "libz.a"],
+            libraries, log, ["--defsym=main=Py_BytesMain"],
+        )  # fmt: skip
+        objects = []
+        for source in sorted(SOURCES.glob("*.c")):
+            objects.append(folder / f"{source.stem}.o")
+            run(
+                [
+                    toolchain.CLANG, f"--target={target.triple}", "-nostdlibinc",
+                    f"-isystem{sysroot}/include-pythonos", f"-isystem{sysroot}/include", "-std=c11", "-Wall", "-Wextra",
+                    "-Werror", *toolchain.c_flags(target), "-c", source, "-o", objects[-1],
+                ],
+                log,
+            )  # fmt: skip
+        _link(hosted.conformance, [*objects, shim], libraries, log, [])
+    _furnish(folder, libraries)
+    return hosted
+
+
+def _build_shim(target: Target, folder: Path, log: str, progress: Progress) -> Path:
+    """Returns pthread-shim over Linux as one object that shows C what the image's kernel shows it."""
+    output = Path(os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target")
+    archive = output / target.rust / "release" / "libhosted.a"
+    whole, isolated, keep = folder / "shim-whole.o", folder / "shim.o", folder / "exports"
+    keep.write_text("\n".join([*link.names(link.EXPORTS), *SIGNAL_RETURN]) + "\n")
+    with progress.working("compile pthread-shim for hosted mode"):
+        run(["cargo", "build", "--package", "hosted", "--release", "--target", target.rust], log, cwd=REPOSITORY)
+        run([toolchain.LINKER, "-r", "--whole-archive", archive, "-o", whole], log)
+        # Rust's soft-float mathematics must not meet C's, nor its memcpy.
+        run([toolchain.OBJCOPY, f"--keep-global-symbols={keep}", whole, isolated], log)
+    whole.unlink()
+    return isolated
+
+
+def _link(output: Path, parts: Sequence[Path], libraries: Libraries, log: str, options: Sequence[str]) -> None:
+    """Links a static program; the map goes beside it."""
+    start = libraries.musl / "sysroot" / "lib"
+    run(
+        [
+            toolchain.LINKER, "-static", "--gc-sections", "-z", "noexecstack", *options, f"-Map={output}.map",
+            start / "crt1.o", start / "crti.o", *parts, libraries.musl / "image" / "libc.a", start / "libgcc.a",
+            start / "crtn.o", "-o", output,
+        ],
+        log,
+    )  # fmt: skip
+
+
+def _furnish(folder: Path, libraries: Libraries) -> None:
+    """Lays out CPython's library where the interpreter in `bin/` looks for it."""
+    python = libraries.python
+    library = folder / "lib" / f"python3.14{'t' if python.free_threading else ''}"
+    (library / "lib-dynload").mkdir(parents=True, exist_ok=True)
+    for source in [*python.library.iterdir(), *python.folder.glob("_sysconfig*")]:
+        place = library / source.name
+        if not place.is_symlink() or place.readlink() != source:
+            place.unlink(missing_ok=True)
+            place.symlink_to(source)
