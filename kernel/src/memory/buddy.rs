@@ -1,8 +1,11 @@
 //! The buddy allocator: free physical memory as blocks of 2^order frames.
 //!
 //! One byte per frame says whether a free block begins there and how large it is; the list
-//! of free blocks of one order is threaded through the blocks themselves. So setting up a gigabyte
-//! writes 256 KiB and the head of each large block, no more.
+//! of free blocks of one order is threaded through the blocks themselves.
+//!
+//! Memory that was added is put on the lists a largest block at a time, when the lists run out: a
+//! virtual machine's host finds memory for the guest at the first touch, two megabytes at a time, and
+//! to touch every block of a gigabyte took 0.13 s of the boot.
 //!
 //! Invariant: `state[f] == order` exactly when frame `f` is the first of a block on list `order`.
 
@@ -24,10 +27,16 @@ struct Links {
     previous: usize,
 }
 
+/// How many ranges can wait to be put on the lists.
+const MAX_UNTOUCHED: usize = 32;
+
 /// The free blocks of the machine.
 pub struct Buddy {
     state: &'static mut [u8],
     heads: [usize; ORDERS],
+    /// Free frames that are on no list yet, as (first, one past the last).
+    untouched: [(usize, usize); MAX_UNTOUCHED],
+    untouched_count: usize,
 }
 
 impl Buddy {
@@ -36,6 +45,8 @@ impl Buddy {
         Buddy {
             state: &mut [],
             heads: [NONE; ORDERS],
+            untouched: [(0, 0); MAX_UNTOUCHED],
+            untouched_count: 0,
         }
     }
 
@@ -51,21 +62,54 @@ impl Buddy {
     /// # Safety
     ///
     /// They are RAM that the direct map shows and that nobody uses.
-    pub unsafe fn add(&mut self, mut start: usize, end: usize) {
+    pub unsafe fn add(&mut self, start: usize, end: usize) {
         assert!(end <= self.state.len(), "the table covers all memory");
-        while start < end {
-            let aligned = (start.trailing_zeros() as usize).min(ORDERS - 1);
-            let fits = (end - start).ilog2() as usize;
-            let order = aligned.min(fits);
+        if self.untouched_count == MAX_UNTOUCHED {
             // SAFETY: the caller's contract.
-            unsafe { self.free(Frame(start), order) };
-            start += 1 << order;
+            unsafe { self.put_on_lists(start, end) };
+        } else if start < end {
+            self.untouched[self.untouched_count] = (start, end);
+            self.untouched_count += 1;
+        }
+    }
+
+    /// Puts one more block of the untouched memory on the lists, or what there is up to where the
+    /// next begins; returns false if there is none.
+    fn touch_more(&mut self) -> bool {
+        let Some(last) = self.untouched_count.checked_sub(1) else {
+            return false;
+        };
+        let (start, end) = self.untouched[last];
+        let next = (start + 1).next_multiple_of(1 << (ORDERS - 1)).min(end);
+        if next == end {
+            self.untouched_count = last;
+        } else {
+            self.untouched[last].0 = next;
+        }
+        // SAFETY: `add`'s caller gave the frames, and they have been on no list.
+        unsafe { self.put_on_lists(start, next) };
+        true
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Buddy::add`].
+    unsafe fn put_on_lists(&mut self, start: usize, end: usize) {
+        for (block, order) in blocks_of(start, end) {
+            // SAFETY: the caller's contract.
+            unsafe { self.free(Frame(block), order) };
         }
     }
 
     /// Takes a block of 2^`order` frames.
     pub fn alloc(&mut self, order: usize) -> Option<Frame> {
-        let mut found = (order..ORDERS).find(|&order| self.heads[order] != NONE)?;
+        let mut found = loop {
+            match (order..ORDERS).find(|&order| self.heads[order] != NONE) {
+                Some(found) => break found,
+                None if self.touch_more() => {}
+                None => return None,
+            }
+        };
         let start = self.heads[found];
         self.remove(start, found);
         while found > order {
@@ -104,6 +148,11 @@ impl Buddy {
         for &state in self.state.iter() {
             if state != NOT_FREE {
                 counts[state as usize] += 1;
+            }
+        }
+        for &(start, end) in &self.untouched[..self.untouched_count] {
+            for (_, order) in blocks_of(start, end) {
+                counts[order] += 1;
             }
         }
         counts
@@ -148,6 +197,17 @@ impl Buddy {
         }
         self.state[frame] = NOT_FREE;
     }
+}
+
+/// The largest aligned blocks that make up a range of frames, as (first frame, order).
+fn blocks_of(mut start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
+    core::iter::from_fn(move || {
+        let fits = (end - start).checked_ilog2()? as usize;
+        let order = (start.trailing_zeros() as usize).min(ORDERS - 1).min(fits);
+        let block = start;
+        start += 1 << order;
+        Some((block, order))
+    })
 }
 
 #[cfg(test)]
