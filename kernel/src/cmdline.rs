@@ -43,7 +43,10 @@ pub fn find_panic_action(line: &[u8]) -> PanicAction {
         if word == b"--" {
             break;
         }
-        if let Some(found) = word.strip_prefix(b"panic=").and_then(PanicAction::from_word) {
+        if let Some(found) = word
+            .strip_prefix(b"panic=")
+            .and_then(PanicAction::from_word)
+        {
             action = found;
         }
     }
@@ -72,7 +75,11 @@ pub struct Options {
 impl Options {
     /// Returns the last value of a key that this module does not interpret.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.others.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+        self.others
+            .iter()
+            .rev()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -206,7 +213,10 @@ mod tests {
 
     #[test]
     fn says_that_a_quote_is_open() {
-        assert_eq!(split_words("a 'b c"), (vec!["a".into(), "b c".into()], true));
+        assert_eq!(
+            split_words("a 'b c"),
+            (vec!["a".into(), "b c".into()], true)
+        );
         assert_eq!(split_words("\"b c"), (vec!["b c".into()], true));
     }
 
@@ -236,8 +246,18 @@ mod tests {
 
     #[test]
     fn the_early_reader_agrees_about_panic() {
-        for line in ["panic=exit", "panic=reboot x", "", "panic=halt panic=exit", "-- panic=exit"] {
-            assert_eq!(find_panic_action(line.as_bytes()), parse(line).panic, "{line}");
+        for line in [
+            "panic=exit",
+            "panic=reboot x",
+            "",
+            "panic=halt panic=exit",
+            "-- panic=exit",
+        ] {
+            assert_eq!(
+                find_panic_action(line.as_bytes()),
+                parse(line).panic,
+                "{line}"
+            );
         }
     }
 }

@@ -73,12 +73,19 @@ impl Write for Line {
 
 /// Logs one line; use it through the macros of this module.
 pub fn write(level: Level, area: &str, message: fmt::Arguments) {
-    let mut line = Line { bytes: [0; LINE_SIZE], len: 0, is_cut: false };
+    let mut line = Line {
+        bytes: [0; LINE_SIZE],
+        len: 0,
+        is_cut: false,
+    };
     let now = arch::uptime_ns();
     let (seconds, micros) = (now / 1_000_000_000, now % 1_000_000_000 / 1_000);
     let name = level.name();
     // A `Line` takes everything, so writing cannot fail.
-    let _ = write!(line, "[{seconds:5}.{micros:06}] [PythonOS] {name} {area}: {message}");
+    let _ = write!(
+        line,
+        "[{seconds:5}.{micros:06}] [PythonOS] {name} {area}: {message}"
+    );
     if line.is_cut {
         line.bytes[line.len..line.len + 3].copy_from_slice(b"...");
         line.len += 3;
@@ -108,7 +115,9 @@ fn ring_end() -> u64 {
 fn try_take_console() -> bool {
     // Acquire pairs with the Release in `release_console`: we see `PRINTED` as
     // the last one left it.
-    CONSOLE.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    CONSOLE
+        .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
 }
 
 fn release_console() {

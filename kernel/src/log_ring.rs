@@ -15,7 +15,10 @@ pub struct Ring<const N: usize> {
 
 impl<const N: usize> Ring<N> {
     pub const fn new() -> Self {
-        Self { bytes: [0; N], end: 0 }
+        Self {
+            bytes: [0; N],
+            end: 0,
+        }
     }
 
     /// Position one past the newest byte.
@@ -47,7 +50,11 @@ impl<const N: usize> Ring<N> {
     /// copy began (later than `from` if lines were lost) and its length.
     pub fn read(&self, from: u64, buffer: &mut [u8]) -> (u64, usize) {
         let oldest = self.end.saturating_sub(N as u64);
-        let from = if from < oldest { self.start() } else { from.min(self.end) };
+        let from = if from < oldest {
+            self.start()
+        } else {
+            from.min(self.end)
+        };
         let len = buffer.len().min((self.end - from) as usize);
         for (i, slot) in buffer[..len].iter_mut().enumerate() {
             *slot = self.bytes[Self::index(from + i as u64)];

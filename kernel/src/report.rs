@@ -110,13 +110,21 @@ pub fn fatal(fault: &Fault) -> ! {
         Ok(_) => {}
         Err(reporter) if reporter == cpu.0 => {
             guarded::abort_if_guarded();
-            out!("[PythonOS] the report itself failed: {}: {}", fault.title, fault.details);
+            out!(
+                "[PythonOS] the report itself failed: {}: {}",
+                fault.title,
+                fault.details
+            );
             end();
         }
         // Somebody else reports, and is about to stop us.
         Err(_) => arch::halt_forever(),
     }
-    let request = Request { fault, cpu, registers: fault.registers.unwrap_or(&here) };
+    let request = Request {
+        fault,
+        cpu,
+        registers: fault.registers.unwrap_or(&here),
+    };
     // SAFETY: the stack is the report's own, and there is one report.
     unsafe {
         arch::call_on_stack(run, [&raw const request as usize, 0, 0], STACK.top());
@@ -138,7 +146,11 @@ unsafe extern "C" fn run(request: usize, _: usize, _: usize) {
     // this CPU returns to nothing.
     unsafe { log::flush_for_report() };
     out!("");
-    out!("[PythonOS] FATAL {}: {}", request.fault.title, request.fault.details);
+    out!(
+        "[PythonOS] FATAL {}: {}",
+        request.fault.title,
+        request.fault.details
+    );
     part("thread", show_thread, request);
     part("registers", show_registers, request);
     part("backtrace", show_backtrace, request);
@@ -263,7 +275,10 @@ fn read_frame(frame: usize) -> Option<(usize, usize)> {
         // fault, which ends the guarded call.
         unsafe { (*request).words = ((*request).frame as *const [usize; 2]).read_volatile() };
     }
-    let mut request = Read { frame, words: [0; 2] };
+    let mut request = Read {
+        frame,
+        words: [0; 2],
+    };
     // SAFETY: interrupts are off, and a read leaves nothing half done.
     unsafe { guarded::call(read, &raw mut request as usize) }
         .then_some((request.words[0], request.words[1]))
@@ -297,9 +312,8 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    static python_traceback: Option<
-        unsafe extern "C" fn(fd: i32, interpreter: *mut u8, thread: *mut u8) -> *const i8,
-    >;
+    static python_traceback:
+        Option<unsafe extern "C" fn(fd: i32, interpreter: *mut u8, thread: *mut u8) -> *const i8>;
 }
 
 /// Lets CPython print the traceback of every thread, as faulthandler does.

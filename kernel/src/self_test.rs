@@ -44,7 +44,11 @@ pub fn run(count: usize) -> usize {
         });
     }
     // Acquire pairs with the Release in `work`.
-    let completed = || jobs.iter().filter(|job| job.done.load(Ordering::Acquire) != 0).count();
+    let completed = || {
+        jobs.iter()
+            .filter(|job| job.done.load(Ordering::Acquire) != 0)
+            .count()
+    };
     let deadline = crate::arch::uptime_ns() + PATIENCE_NS;
     while completed() < count && smp::park(Some(deadline), false) != smp::Wake::TimedOut {}
     completed()

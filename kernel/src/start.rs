@@ -17,7 +17,12 @@ static BOOT_INFO: Once<&'static BootInfo> = Once::new();
 pub fn start(boot_info: &'static BootInfo) -> ! {
     report::set_action(cmdline::find_panic_action(boot_info.command_line()));
     arch::init_early(boot_info);
-    log::info!("kernel.boot", "PythonOS, {} boot, {}", boot_info.protocol, arch::brand());
+    log::info!(
+        "kernel.boot",
+        "PythonOS, {} boot, {}",
+        boot_info.protocol,
+        arch::brand()
+    );
 
     memory::init(boot_info);
     let stats = memory::memory_stats();

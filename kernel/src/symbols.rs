@@ -31,7 +31,10 @@ fn find(table: &[u8], address: usize) -> Option<Symbol<'_>> {
     let start = word(entry)?;
     let name = table.get(word(entry + 4)?..)?;
     let end = name.iter().position(|&byte| byte == 0)?;
-    Some(Symbol { name: core::str::from_utf8(&name[..end]).ok()?, offset: address - start })
+    Some(Symbol {
+        name: core::str::from_utf8(&name[..end]).ok()?,
+        offset: address - start,
+    })
 }
 
 /// Finds the function of the image that contains `address`; `None` for an
@@ -65,13 +68,41 @@ mod tests {
 
     #[test]
     fn finds_the_function_around_an_address() {
-        let table = table(&[(0x1000, "start"), (0x1040, "kernel::boot::read"), (0x2000, "memcpy")]);
+        let table = table(&[
+            (0x1000, "start"),
+            (0x1040, "kernel::boot::read"),
+            (0x2000, "memcpy"),
+        ]);
         let at = |address| find(&table, address);
         assert_eq!(at(0xfff), None);
-        assert_eq!(at(0x1000), Some(Symbol { name: "start", offset: 0 }));
-        assert_eq!(at(0x103f), Some(Symbol { name: "start", offset: 0x3f }));
-        assert_eq!(at(0x1042), Some(Symbol { name: "kernel::boot::read", offset: 2 }));
-        assert_eq!(at(0x9999), Some(Symbol { name: "memcpy", offset: 0x7999 }));
+        assert_eq!(
+            at(0x1000),
+            Some(Symbol {
+                name: "start",
+                offset: 0
+            })
+        );
+        assert_eq!(
+            at(0x103f),
+            Some(Symbol {
+                name: "start",
+                offset: 0x3f
+            })
+        );
+        assert_eq!(
+            at(0x1042),
+            Some(Symbol {
+                name: "kernel::boot::read",
+                offset: 2
+            })
+        );
+        assert_eq!(
+            at(0x9999),
+            Some(Symbol {
+                name: "memcpy",
+                offset: 0x7999
+            })
+        );
     }
 
     #[test]

@@ -173,12 +173,20 @@ impl BootInfo {
     pub fn free_memory(&self, image: PhysRange, page: u64) -> RangeList<128> {
         // Firmware keeps tables in the first MiB that no map mentions, and the
         // secondary CPUs start there.
-        const FIRST_MIB: PhysRange = PhysRange { start: 0, end: 1 << 20 };
+        const FIRST_MIB: PhysRange = PhysRange {
+            start: 0,
+            end: 1 << 20,
+        };
         let mut free = RangeList::new();
         for range in self.usable.as_slice() {
             free.add(range.shrink_to_pages(page));
         }
-        for range in self.firmware.as_slice().iter().chain(self.modules.as_slice()) {
+        for range in self
+            .firmware
+            .as_slice()
+            .iter()
+            .chain(self.modules.as_slice())
+        {
             free.remove(range.grow_to_pages(page));
         }
         free.remove(FIRST_MIB);
@@ -226,14 +234,29 @@ mod tests {
     #[test]
     fn free_memory_leaves_out_what_is_in_use() {
         let mut info = machine();
-        assert!(info.add_module(PhysRange { start: 0x400_0000, end: 0x400_1800 }));
-        let image = PhysRange { start: 0x20_0000, end: 0x30_0000 };
+        assert!(info.add_module(PhysRange {
+            start: 0x400_0000,
+            end: 0x400_1800
+        }));
+        let image = PhysRange {
+            start: 0x20_0000,
+            end: 0x30_0000,
+        };
         assert_eq!(
             info.free_memory(image, 4096).as_slice(),
             [
-                PhysRange { start: 0x10_0000, end: 0x20_0000 },
-                PhysRange { start: 0x30_0000, end: 0x400_0000 },
-                PhysRange { start: 0x400_2000, end: 0x7ff_0000 },
+                PhysRange {
+                    start: 0x10_0000,
+                    end: 0x20_0000
+                },
+                PhysRange {
+                    start: 0x30_0000,
+                    end: 0x400_0000
+                },
+                PhysRange {
+                    start: 0x400_2000,
+                    end: 0x7ff_0000
+                },
             ]
         );
     }

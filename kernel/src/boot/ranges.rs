@@ -10,7 +10,10 @@ pub struct PhysRange {
 impl PhysRange {
     /// The range of `len` bytes at `start`.
     pub const fn new(start: u64, len: u64) -> Self {
-        Self { start, end: start.saturating_add(len) }
+        Self {
+            start,
+            end: start.saturating_add(len),
+        }
     }
 
     pub const fn len(&self) -> u64 {
@@ -23,12 +26,18 @@ impl PhysRange {
 
     /// The whole pages of `page` bytes that lie inside.
     pub fn shrink_to_pages(self, page: u64) -> Self {
-        Self { start: self.start.div_ceil(page) * page, end: self.end / page * page }
+        Self {
+            start: self.start.div_ceil(page) * page,
+            end: self.end / page * page,
+        }
     }
 
     /// The whole pages of `page` bytes that this range touches.
     pub fn grow_to_pages(self, page: u64) -> Self {
-        Self { start: self.start / page * page, end: self.end.div_ceil(page) * page }
+        Self {
+            start: self.start / page * page,
+            end: self.end.div_ceil(page) * page,
+        }
     }
 }
 
@@ -43,7 +52,11 @@ pub struct RangeList<const N: usize> {
 
 impl<const N: usize> RangeList<N> {
     pub const fn new() -> Self {
-        Self { ranges: [PhysRange { start: 0, end: 0 }; N], len: 0, lost: 0 }
+        Self {
+            ranges: [PhysRange { start: 0, end: 0 }; N],
+            len: 0,
+            lost: 0,
+        }
     }
 
     pub fn as_slice(&self) -> &[PhysRange] {
@@ -87,8 +100,14 @@ impl<const N: usize> RangeList<N> {
         let old = self.clone();
         self.len = 0;
         for range in old.as_slice() {
-            let below = PhysRange { start: range.start, end: range.end.min(hole.start) };
-            let above = PhysRange { start: range.start.max(hole.end), end: range.end };
+            let below = PhysRange {
+                start: range.start,
+                end: range.end.min(hole.start),
+            };
+            let above = PhysRange {
+                start: range.start.max(hole.end),
+                end: range.end,
+            };
             for part in [below, above] {
                 if !part.is_empty() {
                     self.insert(part);

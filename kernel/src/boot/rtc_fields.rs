@@ -87,7 +87,16 @@ mod tests {
 
     fn fields(date: [u8; 6], century: Option<u8>, status_b: u8) -> RtcFields {
         let [year, month, day, hours, minutes, seconds] = date;
-        RtcFields { seconds, minutes, hours, day, month, year, century, status_b }
+        RtcFields {
+            seconds,
+            minutes,
+            hours,
+            day,
+            month,
+            year,
+            century,
+            status_b,
+        }
     }
 
     #[test]
@@ -98,7 +107,10 @@ mod tests {
 
     #[test]
     fn reads_binary_numbers_without_a_century() {
-        assert_eq!(fields([70, 1, 1, 0, 0, 0], None, BINARY_24).to_unix_seconds(), Some(0));
+        assert_eq!(
+            fields([70, 1, 1, 0, 0, 0], None, BINARY_24).to_unix_seconds(),
+            Some(0)
+        );
         let leap_day = fields([24, 2, 29, 23, 59, 59], None, BINARY_24);
         assert_eq!(leap_day.to_unix_seconds(), Some(1_709_251_199));
     }
@@ -113,9 +125,20 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_date() {
-        for date in [[25, 13, 1, 0, 0, 0], [25, 2, 29, 0, 0, 0], [25, 1, 1, 24, 0, 0]] {
-            assert_eq!(fields(date, None, BINARY_24).to_unix_seconds(), None, "{date:?}");
+        for date in [
+            [25, 13, 1, 0, 0, 0],
+            [25, 2, 29, 0, 0, 0],
+            [25, 1, 1, 24, 0, 0],
+        ] {
+            assert_eq!(
+                fields(date, None, BINARY_24).to_unix_seconds(),
+                None,
+                "{date:?}"
+            );
         }
-        assert_eq!(fields([0x2a, 1, 1, 0, 0, 0], None, 2).to_unix_seconds(), None);
+        assert_eq!(
+            fields([0x2a, 1, 1, 0, 0, 0], None, 2).to_unix_seconds(),
+            None
+        );
     }
 }

@@ -40,8 +40,15 @@ fn parse_package(aml: &[u8]) -> Option<SleepTypes> {
     }
     let (pm1a, rest) = parse_integer(rest)?;
     // A package of one element serves both registers: some firmware has it.
-    let pm1b = if elements >= 2 { parse_integer(rest)?.0 } else { pm1a };
-    Some(SleepTypes { pm1a: pm1a & 7, pm1b: pm1b & 7 })
+    let pm1b = if elements >= 2 {
+        parse_integer(rest)?.0
+    } else {
+        pm1a
+    };
+    Some(SleepTypes {
+        pm1a: pm1a & 7,
+        pm1b: pm1b & 7,
+    })
 }
 
 /// Reads an integer constant; only its lowest byte matters here.

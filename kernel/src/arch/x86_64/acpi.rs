@@ -27,7 +27,10 @@ pub struct List<T, const N: usize> {
 
 impl<T: Copy, const N: usize> List<T, N> {
     const fn new(empty: T) -> Self {
-        Self { items: [empty; N], len: 0 }
+        Self {
+            items: [empty; N],
+            len: 0,
+        }
     }
 
     /// Adds an item; returns false if there is no room.
@@ -107,7 +110,10 @@ impl Machine {
             cpus: List::new(0),
             ignored_cpus: 0,
             local_apic: 0xfee0_0000,
-            io_apics: List::new(IoApicInfo { address: 0, first_gsi: 0 }),
+            io_apics: List::new(IoApicInfo {
+                address: 0,
+                first_gsi: 0,
+            }),
             overrides: List::new(Override {
                 isa: 0,
                 gsi: 0,
@@ -146,7 +152,11 @@ pub fn try_machine() -> Option<&'static Machine> {
 struct EarlyHandler;
 
 impl AcpiHandler for EarlyHandler {
-    unsafe fn map_physical_region<T>(&self, address: usize, size: usize) -> PhysicalMapping<Self, T> {
+    unsafe fn map_physical_region<T>(
+        &self,
+        address: usize,
+        size: usize,
+    ) -> PhysicalMapping<Self, T> {
         early_map::ensure(address as u64, size as u64);
         let pointer = NonNull::new(address as *mut T).expect("no ACPI table lies at address 0");
         // SAFETY: the boot page tables map the region 1:1 now.
@@ -163,7 +173,9 @@ pub fn init(boot_info: &'static BootInfo) {
         if let Some(tables) = find_tables(boot_info) {
             read_madt(&tables, &mut machine);
             read_fadt(&tables, &mut machine);
-            machine.hpet = HpetInfo::new(&tables).ok().map(|hpet| hpet.base_address as u64);
+            machine.hpet = HpetInfo::new(&tables)
+                .ok()
+                .map(|hpet| hpet.base_address as u64);
         }
         machine
     });
@@ -242,7 +254,12 @@ fn read_fadt(tables: &AcpiTables<EarlyHandler>, machine: &mut Machine) {
         pm1b_control: fadt.pm1b_control_block().ok().flatten().and_then(port),
         sleep_control: flags
             .system_is_hw_reduced_acpi()
-            .then(|| fadt.sleep_control_register().ok().flatten().and_then(register))
+            .then(|| {
+                fadt.sleep_control_register()
+                    .ok()
+                    .flatten()
+                    .and_then(register)
+            })
             .flatten(),
         soft_off: soft_off(tables),
         enable: (fadt.smi_cmd_port != 0 && fadt.acpi_enable != 0)
@@ -269,6 +286,13 @@ fn soft_off(tables: &AcpiTables<EarlyHandler>) -> Option<SleepTypes> {
         // SAFETY: the table lies there with this length, and is mapped now.
         find_soft_off(unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) })
     };
-    let dsdt = tables.dsdt().ok().and_then(|table| search(table.address, table.length));
-    dsdt.or_else(|| tables.ssdts().find_map(|table| search(table.address, table.length)))
+    let dsdt = tables
+        .dsdt()
+        .ok()
+        .and_then(|table| search(table.address, table.length));
+    dsdt.or_else(|| {
+        tables
+            .ssdts()
+            .find_map(|table| search(table.address, table.length))
+    })
 }

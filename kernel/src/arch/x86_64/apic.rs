@@ -4,15 +4,15 @@
 
 use core::arch::x86_64::__cpuid;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use smp::MAX_CPUS;
 use x2apic::lapic::{LocalApic, LocalApicBuilder, TimerDivide, TimerMode, xapic_base};
 use x86_64::registers::model_specific::Msr;
 
 use super::{clock, cpu, per_cpu};
-use crate::memory::{self, PhysAddr};
 use crate::log;
+use crate::memory::{self, PhysAddr};
 
 /// Vectors, by rising priority (the upper four bits): devices have 0x30 to 0xdf.
 pub const VECTOR_TIMER: u8 = 0xe0;
@@ -98,7 +98,11 @@ pub fn init_boot_cpu() {
     }
     const TSC_DEADLINE: u32 = 1 << 24;
     let has_deadline = __cpuid(1).ecx & TSC_DEADLINE != 0;
-    let kind = if has_deadline { TIMER_TSC_DEADLINE } else { TIMER_ONE_SHOT };
+    let kind = if has_deadline {
+        TIMER_TSC_DEADLINE
+    } else {
+        TIMER_ONE_SHOT
+    };
     TIMER_KIND.store(kind, Ordering::Relaxed);
     init_this_cpu();
     if kind == TIMER_ONE_SHOT {
@@ -250,7 +254,11 @@ pub fn on_error() {
 /// The destination of an interrupt as the crate wants it: in xAPIC mode the id
 /// is in the upper byte.
 fn destination(apic_id: u32) -> u32 {
-    if is_x2apic_active() { apic_id } else { apic_id << 24 }
+    if is_x2apic_active() {
+        apic_id
+    } else {
+        apic_id << 24
+    }
 }
 
 fn is_x2apic_active() -> bool {

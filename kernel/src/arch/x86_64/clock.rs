@@ -67,10 +67,14 @@ pub fn spin_ns(ns: u64) {
 /// Starts the clock. The boot page tables must still be in use.
 pub fn init(machine: &Machine) -> Rate {
     let rate = rate_from_cpuid().unwrap_or_else(|| rate_from_reference(machine));
-    NS_PER_COUNT
-        .store(((u128::from(NS_PER_S) << 32) / u128::from(rate.hz)) as u64, Ordering::Relaxed);
-    COUNTS_PER_NS
-        .store(((u128::from(rate.hz) << 32) / u128::from(NS_PER_S)) as u64, Ordering::Relaxed);
+    NS_PER_COUNT.store(
+        ((u128::from(NS_PER_S) << 32) / u128::from(rate.hz)) as u64,
+        Ordering::Relaxed,
+    );
+    COUNTS_PER_NS.store(
+        ((u128::from(rate.hz) << 32) / u128::from(NS_PER_S)) as u64,
+        Ordering::Relaxed,
+    );
     rate
 }
 
@@ -81,7 +85,10 @@ fn rate_from_cpuid() -> Option<Rate> {
         let leaf = __cpuid(0x15);
         if leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0 {
             let hz = u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax);
-            return Some(Rate { hz, source: "CPUID 0x15" });
+            return Some(Rate {
+                hz,
+                source: "CPUID 0x15",
+            });
         }
     }
     // Hypervisors (CPUID 1, ECX bit 31) may have leaf 0x40000010: kHz in EAX.
@@ -89,7 +96,10 @@ fn rate_from_cpuid() -> Option<Rate> {
     if __cpuid(1).ecx & HYPERVISOR != 0 && __cpuid(0x4000_0000).eax >= 0x4000_0010 {
         let khz = __cpuid(0x4000_0010).eax;
         if khz != 0 {
-            return Some(Rate { hz: u64::from(khz) * 1000, source: "hypervisor" });
+            return Some(Rate {
+                hz: u64::from(khz) * 1000,
+                source: "hypervisor",
+            });
         }
     }
     None
@@ -106,13 +116,22 @@ trait Reference {
 
 fn rate_from_reference(machine: &Machine) -> Rate {
     if let Some(mut hpet) = machine.hpet.and_then(Hpet::new) {
-        return Rate { hz: compare(&mut hpet), source: "HPET" };
+        return Rate {
+            hz: compare(&mut hpet),
+            source: "HPET",
+        };
     }
     if let Some(port) = machine.pm_timer {
         let mut timer = PmTimer(Port::new(port));
-        return Rate { hz: compare(&mut timer), source: "ACPI timer" };
+        return Rate {
+            hz: compare(&mut timer),
+            source: "ACPI timer",
+        };
     }
-    Rate { hz: compare(&mut Pit::start()), source: "8254" }
+    Rate {
+        hz: compare(&mut Pit::start()),
+        source: "8254",
+    }
 }
 
 /// Counts per second of the time-stamp counter, as the reference sees it.
@@ -171,9 +190,14 @@ impl Hpet {
                 return None;
             }
             let configuration = base.add(Self::CONFIGURATION).read_volatile();
-            base.add(Self::CONFIGURATION).write_volatile(configuration | 1);
+            base.add(Self::CONFIGURATION)
+                .write_volatile(configuration | 1);
             let bits = if capabilities & 1 << 13 != 0 { 64 } else { 32 };
-            Some(Self { base, period_fs, bits })
+            Some(Self {
+                base,
+                period_fs,
+                bits,
+            })
         }
     }
 }
@@ -220,7 +244,10 @@ struct Pit {
 
 impl Pit {
     fn start() -> Self {
-        let mut pit = Self { data: Port::new(0x42), command: Port::new(0x43) };
+        let mut pit = Self {
+            data: Port::new(0x42),
+            command: Port::new(0x43),
+        };
         let mut control = Port::<u8>::new(0x61);
         // SAFETY: channel 2 drives the speaker and nothing else; the speaker is
         // switched off (bit 1), the gate on (bit 0).

@@ -92,7 +92,10 @@ unsafe extern "C" {
 pub unsafe fn switch(from: *const Thread, to: *const Thread) {
     // SAFETY: `to` is alive, and the field is an aligned word.
     let thread_pointer = unsafe {
-        to.cast::<u8>().add(Thread::THREAD_POINTER_OFFSET).cast::<usize>().read_volatile()
+        to.cast::<u8>()
+            .add(Thread::THREAD_POINTER_OFFSET)
+            .cast::<usize>()
+            .read_volatile()
     };
     super::cpu::write_thread_pointer(thread_pointer);
     // SAFETY: the caller's contract.
@@ -104,21 +107,17 @@ pub unsafe fn switch(from: *const Thread, to: *const Thread) {
 /// # Safety
 ///
 /// As for `smp::Platform::init_stack`.
-pub unsafe fn init_stack(
-    kstack_top: usize,
-    entry: extern "C" fn(usize) -> !,
-    arg: usize,
-) -> usize {
+pub unsafe fn init_stack(kstack_top: usize, entry: extern "C" fn(usize) -> !, arg: usize) -> usize {
     let control = u64::from(DEFAULT_MXCSR) | u64::from(DEFAULT_X87_CONTROL) << 32;
     // In the order in which `context_switch` takes them.
     let frame: [u64; 8] = [
         control,
-        0,                                  // r15
-        0,                                  // r14
-        arg as u64,                         // r13
-        entry as usize as u64,              // r12
-        0,                                  // rbx
-        0,                                  // rbp
+        0,                                      // r15
+        0,                                      // r14
+        arg as u64,                             // r13
+        entry as usize as u64,                  // r12
+        0,                                      // rbx
+        0,                                      // rbp
         thread_first_entry as *const () as u64, // return address
     ];
     // After the return the stack pointer is 16-byte aligned, as it must be

@@ -102,7 +102,9 @@ pub fn has_python_thread() -> bool {
 pub fn stack_pointer() -> usize {
     let value: usize;
     // SAFETY: reads a register.
-    unsafe { core::arch::asm!("mov {}, rsp", out(reg) value, options(nostack, nomem, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) value, options(nostack, nomem, preserves_flags))
+    };
     value
 }
 
@@ -163,7 +165,9 @@ pub fn stop_other_cpus() -> bool {
 /// Where a CPU stays once it has been told to stop, from its NMI handler.
 pub fn stop_here(frame: &TrapFrame) -> ! {
     // Release pairs with the Acquire in `traps::stopped_cpu`.
-    per_cpu::this_cpu().stopped_at.store(core::ptr::from_ref(frame) as usize, Ordering::Release);
+    per_cpu::this_cpu()
+        .stopped_at
+        .store(core::ptr::from_ref(frame) as usize, Ordering::Release);
     halt_forever()
 }
 

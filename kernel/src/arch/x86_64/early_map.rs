@@ -30,7 +30,10 @@ static TABLES: [Table; WINDOWS] = [const { Table(UnsafeCell::new([0; 512])) }; W
 pub fn ensure(address: u64, len: u64) {
     let pdpt = (&raw const entry::boot_pdpt).cast_mut().cast::<u64>();
     for gib in address / GIB..=(address + len.max(1) - 1) / GIB {
-        assert!(gib < 512, "a firmware table lies at {address:#x}, above 512 GiB");
+        assert!(
+            gib < 512,
+            "a firmware table lies at {address:#x}, above 512 GiB"
+        );
         // SAFETY: the table has 512 entries, and nobody else uses it meanwhile.
         let place = unsafe { pdpt.add(gib as usize) };
         // SAFETY: as above.

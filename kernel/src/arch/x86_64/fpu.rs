@@ -33,8 +33,9 @@ const WANTED: XCr0Flags = XCr0Flags::X87
     .union(XCr0Flags::OPMASK)
     .union(XCr0Flags::ZMM_HI256)
     .union(XCr0Flags::HI16_ZMM);
-const AVX_512: XCr0Flags =
-    XCr0Flags::OPMASK.union(XCr0Flags::ZMM_HI256).union(XCr0Flags::HI16_ZMM);
+const AVX_512: XCr0Flags = XCr0Flags::OPMASK
+    .union(XCr0Flags::ZMM_HI256)
+    .union(XCr0Flags::HI16_ZMM);
 
 /// Sets floating point up on this CPU. All CPUs must agree, so secondary CPUs
 /// come to the same result from the same CPUID leaves.

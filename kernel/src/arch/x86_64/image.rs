@@ -17,7 +17,10 @@ unsafe extern "C" {
 
 /// The whole image, physical addresses (which are its virtual ones).
 pub fn range() -> PhysRange {
-    PhysRange { start: &raw const __image_start as u64, end: &raw const __image_end as u64 }
+    PhysRange {
+        start: &raw const __image_start as u64,
+        end: &raw const __image_end as u64,
+    }
 }
 
 /// The image's code.
@@ -55,6 +58,10 @@ pub fn program_headers() -> (usize, usize, usize) {
     unsafe {
         let entry_size = header.add(54).cast::<u16>().read();
         let count = header.add(56).cast::<u16>().read();
-        (&raw const __program_headers as usize, entry_size.into(), count.into())
+        (
+            &raw const __program_headers as usize,
+            entry_size.into(),
+            count.into(),
+        )
     }
 }

@@ -42,7 +42,12 @@ struct Line {
 /// Maps the I/O APICs, all their inputs masked.
 pub fn init() {
     let mut lines = IO_APICS.lock();
-    for (info, place) in acpi::machine().io_apics.as_slice().iter().zip(lines.iter_mut()) {
+    for (info, place) in acpi::machine()
+        .io_apics
+        .as_slice()
+        .iter()
+        .zip(lines.iter_mut())
+    {
         // SAFETY: ACPI says that the I/O APIC's registers are there; this is its
         // only driver, and device mappings are never undone.
         let mut io_apic = unsafe {
@@ -55,7 +60,11 @@ pub fn init() {
             (0..=last).for_each(|input| io_apic.disable_irq(input));
             u32::from(last) + 1
         };
-        *place = Some(Line { io_apic, first_gsi: info.first_gsi, count });
+        *place = Some(Line {
+            io_apic,
+            first_gsi: info.first_gsi,
+            count,
+        });
     }
 }
 
@@ -105,7 +114,11 @@ pub fn message(vector: u8) -> (u64, u32) {
 
 /// Registers a handler for an ISA interrupt and lets it through.
 pub fn register_isa(isa: u8, handler: Handler) -> Result<(), IrqError> {
-    let found = acpi::machine().overrides.as_slice().iter().find(|entry| entry.isa == isa);
+    let found = acpi::machine()
+        .overrides
+        .as_slice()
+        .iter()
+        .find(|entry| entry.isa == isa);
     match found {
         Some(entry) => register_gsi(entry.gsi, entry.is_level, entry.is_active_low, handler),
         // ISA interrupts are edge triggered and active high.

@@ -35,8 +35,8 @@ pub mod user_copy;
 pub use clock::now_ns as uptime_ns;
 pub use context::{call_on_stack, enter_user};
 pub use cpu::{
-    brand, disable_interrupts, divert_calls, halt_forever, has_python_thread, hwcap,
-    relax, set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
+    brand, disable_interrupts, divert_calls, halt_forever, has_python_thread, hwcap, relax,
+    set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
 };
 pub use legacy::{LEGACY_CALLS, LEGACY_NAMES};
 pub use machine::Machine;

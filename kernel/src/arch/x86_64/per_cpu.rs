@@ -75,7 +75,8 @@ pub const fn ist_offset(n: usize) -> usize {
 
 const _: () = assert!(CURRENT_OFFSET == 0);
 
-static CPUS: [AtomicPtr<CpuLocal>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+static CPUS: [AtomicPtr<CpuLocal>; MAX_CPUS] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 
 /// What the boot CPU needs before there is a heap.
 struct Early<T>(UnsafeCell<T>);
@@ -85,15 +86,25 @@ struct Early<T>(UnsafeCell<T>);
 unsafe impl<T> Sync for Early<T> {}
 
 static BOOT_STACKS: Early<InterruptStacks> = Early(UnsafeCell::new(InterruptStacks::new()));
-static BOOT_CPU: Early<CpuLocal> =
-    Early(UnsafeCell::new(CpuLocal::new(CpuId(0), 0, BOOT_STACKS.0.get())));
+static BOOT_CPU: Early<CpuLocal> = Early(UnsafeCell::new(CpuLocal::new(
+    CpuId(0),
+    0,
+    BOOT_STACKS.0.get(),
+)));
 
 impl CpuLocal {
     const fn new(id: CpuId, apic_id: u32, stacks: *mut InterruptStacks) -> Self {
         Self {
             current: UnsafeCell::new(ptr::null()),
             this: ptr::null(),
-            resume: UnsafeCell::new(Resume { rip: 0, rflags: 0, rsp: 0, vector: 0, error: 0, address: 0 }),
+            resume: UnsafeCell::new(Resume {
+                rip: 0,
+                rflags: 0,
+                rsp: 0,
+                vector: 0,
+                error: 0,
+                address: 0,
+            }),
             tss: UnsafeCell::new(TaskStateSegment::new()),
             id,
             apic_id,

@@ -40,7 +40,10 @@ pub fn poweroff() -> ! {
             write(register, soft_off.pm1a << 2 | 1 << 5);
         } else if let Some(pm1a) = power.pm1a_control {
             take_over(pm1a, power.enable);
-            for (port, kind) in [(Some(pm1a), soft_off.pm1a), (power.pm1b_control, soft_off.pm1b)] {
+            for (port, kind) in [
+                (Some(pm1a), soft_off.pm1a),
+                (power.pm1b_control, soft_off.pm1b),
+            ] {
                 let Some(port) = port else { continue };
                 let mut register = Port::<u16>::new(port);
                 // SAFETY: the FADT names the port; what is written turns off.
@@ -52,7 +55,10 @@ pub fn poweroff() -> ! {
         }
         clock::spin_ns(PATIENCE_NS);
     }
-    crate::log::error!("kernel.power", "this machine does not turn itself off; it is halted");
+    crate::log::error!(
+        "kernel.power",
+        "this machine does not turn itself off; it is halted"
+    );
     cpu::halt_forever()
 }
 

@@ -220,11 +220,21 @@ pub fn at_interrupt_exit(frame: &mut TrapFrame) {
     }
     match stack_kind(frame.rsp) {
         StackKind::Kernel if smp::should_preempt() => {
-            redirect(frame, preempt_kernel_trampoline as *const () as u64, frame.rsp, 0);
+            redirect(
+                frame,
+                preempt_kernel_trampoline as *const () as u64,
+                frame.rsp,
+                0,
+            );
         }
         StackKind::User if smp::should_preempt() || thread.notify() != 0 => {
             frame.vector = NO_EXCEPTION;
-            redirect(frame, preempt_user_trampoline as *const () as u64, frame.rsp, 0);
+            redirect(
+                frame,
+                preempt_user_trampoline as *const () as u64,
+                frame.rsp,
+                0,
+            );
         }
         _ => {}
     }
@@ -233,7 +243,12 @@ pub fn at_interrupt_exit(frame: &mut TrapFrame) {
 /// Sends the thread to its signal handler for the exception in `frame`, on the
 /// stack whose pointer is `stack`.
 pub fn to_signal_handler(frame: &mut TrapFrame, stack: u64, address: u64) {
-    redirect(frame, preempt_user_trampoline as *const () as u64, stack, address);
+    redirect(
+        frame,
+        preempt_user_trampoline as *const () as u64,
+        stack,
+        address,
+    );
 }
 
 fn redirect(frame: &mut TrapFrame, target: u64, stack: u64, address: u64) {

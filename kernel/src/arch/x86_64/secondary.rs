@@ -120,21 +120,35 @@ pub fn start_all(boot_info: &BootInfo) {
     let machine = acpi::machine();
     if machine.ignored_cpus > 0 {
         let count = machine.ignored_cpus;
-        log::warn!("kernel.smp", "{count} more CPUs than {MAX_CPUS}: they stay unused");
+        log::warn!(
+            "kernel.smp",
+            "{count} more CPUs than {MAX_CPUS}: they stay unused"
+        );
     }
     let me = per_cpu::this_cpu().apic_id();
-    let others = machine.cpus.as_slice().iter().copied().filter(|&id| id != me);
+    let others = machine
+        .cpus
+        .as_slice()
+        .iter()
+        .copied()
+        .filter(|&id| id != me);
     let mut count = 0;
     for id in others {
         if id > 0xfe && !apic::is_x2apic() {
-            log::warn!("kernel.smp", "CPU with APIC id {id:#x} cannot be reached in xAPIC mode");
+            log::warn!(
+                "kernel.smp",
+                "CPU with APIC id {id:#x} cannot be reached in xAPIC mode"
+            );
             continue;
         }
         let Some(stack) = memory::alloc_kernel_stack() else {
             log::warn!("kernel.smp", "no memory for more CPUs");
             break;
         };
-        DATA[count].store(per_cpu::new_secondary(CpuId(count as u32 + 1), id), Ordering::Relaxed);
+        DATA[count].store(
+            per_cpu::new_secondary(CpuId(count as u32 + 1), id),
+            Ordering::Relaxed,
+        );
         STACKS[count].store(stack as u64, Ordering::Relaxed);
         // Release: a CPU that finds its id finds the rest. It does not read
         // before the start-up interrupt that follows.
@@ -182,7 +196,10 @@ pub fn wait_online() -> (usize, usize) {
         cpu::relax();
         online = ONLINE.load(Ordering::Acquire);
     }
-    (online as usize, acpi::machine().cpus.as_slice().len().max(1))
+    (
+        online as usize,
+        acpi::machine().cpus.as_slice().len().max(1),
+    )
 }
 
 /// Sends the second start-up interrupt to CPUs that have not come up yet; a CPU

@@ -32,7 +32,10 @@ static UART: Mutex<Uart16550<PioBackend>> = Mutex::new(com1());
 /// silently: there is no other place to complain.
 pub fn init() {
     without_interrupts(|| {
-        let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
+        let config = Config {
+            baud_rate: BaudRate::Baud115200,
+            ..Config::DEFAULT
+        };
         let _ = UART.lock().init(config);
     });
 }

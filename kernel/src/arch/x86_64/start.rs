@@ -31,7 +31,12 @@ pub fn init_interrupts() {
     irq::init();
     apic::finish_calibration();
     let (timer, hz) = apic::timer_description();
-    log::info!("kernel.boot", "{} mode, {timer} timer {} kHz", apic::mode(), hz / 1000);
+    log::info!(
+        "kernel.boot",
+        "{} mode, {timer} timer {} kHz",
+        apic::mode(),
+        hz / 1000
+    );
     smp::init_cpu(secondary::boot_stack_top());
 }
 

@@ -12,7 +12,8 @@ use smp::Thread;
 
 unsafe extern "C" {
     /// The table of calls (`libc::dispatch`).
-    fn syscall_entry(n: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+    fn syscall_entry(n: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize)
+    -> isize;
     /// Delivers what waits for the running thread (`libc::signal`).
     pub(super) fn thread_notify();
 }
@@ -86,7 +87,10 @@ global_asm!(
 
 /// Sets `kernel_syscall` up.
 pub fn init() {
-    SYSCALL_TARGET.store(syscall_entry as *const () as usize, core::sync::atomic::Ordering::Relaxed);
+    SYSCALL_TARGET.store(
+        syscall_entry as *const () as usize,
+        core::sync::atomic::Ordering::Relaxed,
+    );
 }
 
 /// Returns the stack pointer of the C code that called into the kernel; the

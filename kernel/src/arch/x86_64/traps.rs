@@ -193,12 +193,36 @@ pub fn describe_registers(frame: &TrapFrame) -> impl fmt::Display {
     impl fmt::Display for Shown {
         fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
             let r = &self.0;
-            writeln!(f, "RIP {:#018x}  RSP {:#018x}  RFLAGS {:#010x}", r.rip, r.rsp, r.rflags)?;
-            writeln!(f, "RAX {:#018x}  RBX {:#018x}  RCX {:#018x}", r.rax, r.rbx, r.rcx)?;
-            writeln!(f, "RDX {:#018x}  RSI {:#018x}  RDI {:#018x}", r.rdx, r.rsi, r.rdi)?;
-            writeln!(f, "RBP {:#018x}  R8  {:#018x}  R9  {:#018x}", r.rbp, r.r8, r.r9)?;
-            writeln!(f, "R10 {:#018x}  R11 {:#018x}  R12 {:#018x}", r.r10, r.r11, r.r12)?;
-            writeln!(f, "R13 {:#018x}  R14 {:#018x}  R15 {:#018x}", r.r13, r.r14, r.r15)?;
+            writeln!(
+                f,
+                "RIP {:#018x}  RSP {:#018x}  RFLAGS {:#010x}",
+                r.rip, r.rsp, r.rflags
+            )?;
+            writeln!(
+                f,
+                "RAX {:#018x}  RBX {:#018x}  RCX {:#018x}",
+                r.rax, r.rbx, r.rcx
+            )?;
+            writeln!(
+                f,
+                "RDX {:#018x}  RSI {:#018x}  RDI {:#018x}",
+                r.rdx, r.rsi, r.rdi
+            )?;
+            writeln!(
+                f,
+                "RBP {:#018x}  R8  {:#018x}  R9  {:#018x}",
+                r.rbp, r.r8, r.r9
+            )?;
+            writeln!(
+                f,
+                "R10 {:#018x}  R11 {:#018x}  R12 {:#018x}",
+                r.r10, r.r11, r.r12
+            )?;
+            writeln!(
+                f,
+                "R13 {:#018x}  R14 {:#018x}  R15 {:#018x}",
+                r.r13, r.r14, r.r15
+            )?;
             write!(
                 f,
                 "CR2 {:#018x}  CR3 {:#018x}  CR4 {:#010x}  FS {:#018x}",
@@ -266,5 +290,8 @@ pub fn stopped_cpu(id: CpuId) -> Option<StoppedCpu> {
     let frame = cpu.stopped_at.load(core::sync::atomic::Ordering::Acquire) as *const TrapFrame;
     // SAFETY: a stopped CPU never leaves the stack its frame is on.
     let registers = unsafe { frame.as_ref() }?;
-    Some(StoppedCpu { registers, thread: cpu.current_thread() })
+    Some(StoppedCpu {
+        registers,
+        thread: cpu.current_thread(),
+    })
 }
