@@ -101,7 +101,7 @@ def build_images(settings: Settings, *, tests: bool) -> Images:
         progress.next("initrd")
         ours = result.folder / "ours.cpio"
         _when_changed(
-            ours, [*image.our_files(), libraries.library, libraries.host], progress, "pack ours",
+            ours, [*image.our_files(), libraries.library / "library.cpio", libraries.host / "python"], progress, "pack ours",
             lambda: image.build_ours(libraries.python, libraries.host, result.folder / "ours", ours),
         )  # fmt: skip
         base = [libraries.library / "library.cpio", ours]
