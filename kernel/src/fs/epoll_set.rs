@@ -10,7 +10,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use linux_raw_sys::general as raw;
 use smp::{Mutex, SpinLock, WaitError, WaitQueue, Waiter};
@@ -23,6 +23,9 @@ use crate::libc::signal::has_effect;
 
 /// How deep sets may be nested, as in Linux.
 const MAX_NESTING: usize = 5;
+
+/// A set with fewer items than this is not searched for closed files.
+const MIN_SWEEP: usize = 16;
 
 /// Serialises the adding of sets to sets, so that two at once cannot make a ring.
 static NESTING: Mutex<()> = Mutex::new(());
@@ -50,6 +53,8 @@ pub struct EpollSet {
     items: Mutex<BTreeMap<Key, Arc<Item>>>,
     ready: Arc<Ready>,
     metadata: Metadata,
+    /// At how many items to look for those of closed files.
+    next_sweep: AtomicUsize,
 }
 
 /// A descriptor's number and the open file it meant: the number may mean another one by now.
@@ -159,6 +164,7 @@ impl EpollSet {
             items: Mutex::new(BTreeMap::new()),
             ready: Arc::new(Ready { list: SpinLock::new(VecDeque::new()), queue: WaitQueue::new() }),
             metadata: anonymous::metadata(0o600),
+            next_sweep: AtomicUsize::new(MIN_SWEEP),
         })
     }
 
@@ -173,11 +179,11 @@ impl EpollSet {
             self.check_nesting(nested)?;
         }
         let mut items = self.items.lock();
-        items.retain(|_, item| item.target.strong_count() > 0);
         let key = key(fd, target);
         if items.contains_key(&key) {
             return Err(Errno::EEXIST);
         }
+        self.forget_closed(&mut items);
         let item = Arc::new_cyclic(|item: &Weak<Item>| Item {
             target: Arc::downgrade(target),
             interest: SpinLock::new(interest),
@@ -197,6 +203,16 @@ impl EpollSet {
         drop(items);
         self.list_if_ready(&item);
         Ok(())
+    }
+
+    /// Drops the items of closed files, whenever the set has grown to twice what was left the last
+    /// time: so the set stays in proportion to the files that are open, at a constant cost per file.
+    fn forget_closed(&self, items: &mut BTreeMap<Key, Arc<Item>>) {
+        if items.len() < self.next_sweep.load(Ordering::Relaxed) {
+            return;
+        }
+        items.retain(|_, item| item.target.strong_count() > 0);
+        self.next_sweep.store((items.len() * 2).max(MIN_SWEEP), Ordering::Relaxed);
     }
 
     /// EPOLL_CTL_MOD of epoll_ctl(2).

@@ -104,7 +104,7 @@ impl TimerFd {
             state.was_cancelled = false;
             state.ticks = 0;
             state.schedule = match setting.value_ns {
-                0 => Schedule::OFF,
+                0 => Schedule::stopped(setting.interval_ns),
                 value_ns if state.is_absolute => Schedule::starting_at(value_ns, setting.interval_ns),
                 value_ns => {
                     let first_ns = self.now_ns(&state).saturating_add(value_ns);

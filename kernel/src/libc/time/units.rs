@@ -143,6 +143,11 @@ impl Schedule {
         Self { next_ns: Some(first_ns), interval_ns }
     }
 
+    /// A timer that does not run but remembers with what it would repeat, as a timerfd does.
+    pub fn stopped(interval_ns: u64) -> Self {
+        Self { next_ns: None, interval_ns }
+    }
+
     /// When it expires next.
     pub fn next_ns(&self) -> Option<u64> {
         self.next_ns
