@@ -55,7 +55,7 @@ impl Watched {
 
 #[test]
 fn a_spin_lock_excludes() {
-    check(3, || {
+    check(6, || {
         let value = Watched::new();
         let lock = Arc::new(RawSpinLock::new());
         let add = |value: &Watched, lock: &RawSpinLock| {
@@ -75,7 +75,7 @@ fn a_spin_lock_excludes() {
 
 #[test]
 fn a_mutex_excludes_and_wakes() {
-    check(3, || {
+    check(6, || {
         let value = Watched::new();
         let mutex = Arc::new(Mutex::new(()));
         let add = |value: &Watched, mutex: &Mutex<()>| {
@@ -94,7 +94,7 @@ fn a_mutex_excludes_and_wakes() {
 
 #[test]
 fn a_futex_waiter_misses_no_wake_up() {
-    check(3, || {
+    check(6, || {
         let (value, message) = (Arc::new(AtomicU32::new(0)), Watched::new());
         let waker = {
             let (value, message) = (value.clone(), message.clone());
@@ -116,7 +116,7 @@ fn a_futex_waiter_misses_no_wake_up() {
 
 #[test]
 fn a_futex_waiter_that_times_out_is_not_counted_as_woken() {
-    check(3, || {
+    check(6, || {
         let waker = thread::spawn(|| futex_wake(0, 1, ALL));
         let result = futex_wait(0, || true, Some(1), ALL, false);
         let woken = waker.join().expect("the waker does not panic");
@@ -126,7 +126,7 @@ fn a_futex_waiter_that_times_out_is_not_counted_as_woken() {
 
 #[test]
 fn a_futex_waiter_that_times_out_while_it_is_moved_is_found() {
-    check(3, || {
+    check(6, || {
         let mover = thread::spawn(|| {
             // The other bucket: there are two.
             let moved = futex_requeue(0, 1, 0, 1, || true).expect("the check holds");
@@ -154,7 +154,7 @@ fn take(items: &AtomicU32) -> Option<()> {
 
 #[test]
 fn a_wait_queue_misses_no_wake_up() {
-    check(3, || {
+    check(6, || {
         let queue = Arc::new(WaitQueue::new());
         let (items, message) = (Arc::new(AtomicU32::new(0)), Watched::new());
         let waker = {
@@ -176,7 +176,7 @@ fn a_wait_queue_misses_no_wake_up() {
 fn a_wake_up_is_passed_on_by_who_does_not_need_it() {
     // With three threads, two that yield could starve the third.
     fake::PARKS.set(true);
-    check(2, || {
+    check(4, || {
         let queue = Arc::new(WaitQueue::new());
         let items = Arc::new(AtomicU32::new(0));
         let patient = {
@@ -282,7 +282,7 @@ impl Page {
 
 #[test]
 fn a_frame_is_reused_after_all_cpus_have_flushed() {
-    check(3, || {
+    check(6, || {
         read_while_unmapped(|page, cpu| {
             page.read_on(cpu);
             page.shootdowns.service(CpuId(1));
@@ -293,7 +293,7 @@ fn a_frame_is_reused_after_all_cpus_have_flushed() {
 
 #[test]
 fn an_idle_cpu_flushes_before_it_reads_again() {
-    check(3, || {
+    check(6, || {
         read_while_unmapped(|page, cpu| {
             page.read_on(cpu);
             page.shootdowns.enter_idle(CpuId(1));

@@ -11,9 +11,13 @@ mod entry;
 mod models;
 mod run_queue;
 #[cfg(all(test, not(loom)))]
+mod run_queue_tests;
+#[cfg(all(test, not(loom)))]
 mod simulation;
 mod time;
 mod timer_queue;
+#[cfg(all(test, not(loom)))]
+mod timer_queue_tests;
 mod wake;
 
 #[cfg(not(target_os = "none"))]

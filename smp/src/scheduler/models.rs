@@ -122,7 +122,7 @@ impl World {
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(6);
     builder.max_branches = 10_000;
     builder.check(model);
 }
