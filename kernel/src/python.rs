@@ -13,9 +13,15 @@ use crate::cmdline::Options;
 pub const EXECUTABLE: &str = "/bin/python3";
 
 /// The environment, unless `env.NAME=VALUE` on the kernel command line says otherwise.
-const DEFAULT_ENVIRONMENT: [(&str, &str); 5] = [
+///
+/// What CPython's mimalloc is told makes it ask for memory before it uses it, and hand back what it
+/// no longer needs (docs/memory-map.md): no arenas, which it never unmaps and whose huge objects
+/// survive a refusal badly, and no segments that are committed whole.
+const DEFAULT_ENVIRONMENT: [(&str, &str); 7] = [
     ("HOME", "/home"),
     ("LANG", "C.UTF-8"),
+    ("MIMALLOC_ARENA_RESERVE", "0"),
+    ("MIMALLOC_EAGER_COMMIT", "0"),
     ("PATH", "/bin"),
     ("TERM", "xterm-256color"),
     ("TMPDIR", "/tmp"),

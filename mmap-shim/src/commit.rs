@@ -11,6 +11,9 @@
 //!   and touch a page or two of most.
 //! - Large requests leave a margin that small ones may use, so that a program which has run out
 //!   while building something big can still handle its `MemoryError`.
+//! - After a commitment (mprotect) has been refused, large reservations are refused too, as long as
+//!   there is no room for that commitment: mimalloc meets a refusal by reserving the next segment
+//!   and trying there, again and again, each time for some memory more.
 //! - After the first refusal of a small request the next few are granted from the reserve, once,
 //!   until memory comes back: a traceback has to be allocated somewhere.
 
@@ -60,6 +63,8 @@ pub struct Commit {
     light: usize,
     /// What is left of the grace; `None` while nothing has been refused.
     grace: Option<usize>,
+    /// The commitment that was refused last, in pages; 0 once there would be room for it.
+    refused: usize,
 }
 
 impl Commit {
@@ -70,6 +75,7 @@ impl Commit {
             full: 0,
             light: 0,
             grace: None,
+            refused: 0,
         }
     }
 
@@ -107,6 +113,29 @@ impl Commit {
                 Ok(Charge::Light)
             }
         }
+    }
+
+    /// Notes that reserved memory could not be committed.
+    pub fn note_refusal(&mut self, pages: usize) {
+        self.refused = pages;
+    }
+
+    /// Decides on a reservation of `pages`, which costs nothing by itself.
+    pub fn admit_reservation(&mut self, pages: usize, available: usize) -> Result<(), MapError> {
+        let room = available.saturating_sub(self.promised());
+        if self.refused == 0 || pages < self.policy.large {
+            return Ok(());
+        }
+        let margin = if self.refused >= self.policy.large {
+            self.policy.margin
+        } else {
+            0
+        };
+        if room < self.refused + margin {
+            return Err(MapError::NoMemory);
+        }
+        self.refused = 0;
+        Ok(())
     }
 
     /// Counts pages that were promised, or that lost their frame.
@@ -167,6 +196,28 @@ mod tests {
             commit.add(Charge::Light, 40);
         }
         assert_eq!(commit.outstanding(), 800);
+    }
+
+    #[test]
+    fn reservations_end_where_commitments_were_refused() {
+        let mut commit = commit();
+        assert_eq!(commit.admit_reservation(usize::MAX, 0), Ok(()));
+        commit.note_refusal(50);
+        assert_eq!(commit.admit_reservation(1000, 49), Err(MapError::NoMemory));
+        assert_eq!(
+            commit.admit_reservation(99, 49),
+            Ok(()),
+            "small ones do no harm"
+        );
+        assert_eq!(
+            commit.admit_reservation(1000, 50),
+            Ok(()),
+            "memory has come back"
+        );
+        assert_eq!(commit.admit_reservation(1000, 0), Ok(()));
+        commit.note_refusal(150);
+        assert_eq!(commit.admit_reservation(1000, 159), Err(MapError::NoMemory));
+        assert_eq!(commit.admit_reservation(1000, 160), Ok(()));
     }
 
     #[test]

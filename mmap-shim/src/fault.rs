@@ -88,7 +88,7 @@ impl<M: PageMapper> AddressSpace<M> {
                 self.copy_on_write(page, leaf.frame)?;
             }
             None if is_anonymous(area) => {
-                let walks = access == Access::Write && page > start && self.is_walk(page);
+                let walks = access == Access::Write && self.is_walk(start, page);
                 self.fault_in_zeros(page, access)?;
                 if walks {
                     self.run_ahead(page);
@@ -207,11 +207,17 @@ impl<M: PageMapper> AddressSpace<M> {
         Ok(())
     }
 
-    /// Tells whether the page below has a frame of its own: the program fills the area upwards.
-    fn is_walk(&self, page: usize) -> bool {
-        self.mapper
-            .lookup(page - PAGE_SIZE)
-            .is_some_and(|leaf| leaf.owner == Owner::Page)
+    /// Tells whether the two pages below have frames of their own: the program fills the area
+    /// upwards. One is not enough: mimalloc begins many a slice of 16 pages by writing to two.
+    fn is_walk(&self, area_start: usize, page: usize) -> bool {
+        (1..=2).all(|back| {
+            let below = page.wrapping_sub(back * PAGE_SIZE);
+            (area_start..page).contains(&below)
+                && self
+                    .mapper
+                    .lookup(below)
+                    .is_some_and(|leaf| leaf.owner == Owner::Page)
+        })
     }
 
     /// Maps the pages behind `page` that a walk will touch next, as far as memory is plentiful.

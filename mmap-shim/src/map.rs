@@ -78,6 +78,11 @@ impl<M: PageMapper> AddressSpace<M> {
         area_flags.set(AreaFlags::GROWSDOWN, flags.contains(MapFlags::GROWSDOWN));
         area_flags.set(AreaFlags::LOCKED, is_locked);
 
+        let is_reservation = protection.is_empty() && !area_flags.contains(AreaFlags::STACK);
+        if is_reservation && matches!(kind, Kind::Anonymous { is_shared: false }) {
+            let available = self.mapper.available_pages();
+            self.commit.admit_reservation(len / PAGE_SIZE, available)?;
+        }
         let start = self.place(address, len, flags)?;
         if self.areas.len() >= self.limits.areas {
             return Err(MapError::NoMemory);

@@ -77,7 +77,8 @@ impl<M: PageMapper> AddressSpace<M> {
             (Charge::None, true) | (Charge::Light | Charge::Full, false) => {
                 let missing = (end - start) / PAGE_SIZE - self.mapper.count(start, end).owned;
                 let new = if accounts {
-                    self.commit.admit(missing, self.mapper.available_pages())?
+                    let admitted = self.commit.admit(missing, self.mapper.available_pages());
+                    admitted.inspect_err(|_| self.commit.note_refusal(missing))?
                 } else {
                     Charge::None
                 };

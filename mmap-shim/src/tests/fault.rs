@@ -27,18 +27,21 @@ fn a_walk_upwards_is_met_half_way() {
     space.write(START, 1).unwrap();
     assert_eq!(space.usage().owned, 1);
     space.write(START + P, 1).unwrap();
-    assert_eq!(space.usage().owned, 9);
+    assert_eq!(space.usage().owned, 2);
+    space.write(START + 2 * P, 1).unwrap();
+    assert_eq!(space.usage().owned, 10);
     space.write(START + 20 * P, 1).unwrap();
-    assert_eq!(space.usage().owned, 10, "a jump is no walk");
-    space.write(START + 9 * P, 1).unwrap();
-    assert_eq!(space.usage().owned, 18);
+    assert_eq!(space.usage().owned, 11, "a jump is no walk");
+    space.write(START + 10 * P, 1).unwrap();
+    assert_eq!(space.usage().owned, 19);
     let stack = space
         .map(anonymous(START + 60 * P, 8, RW, PRIVATE | MapFlags::STACK))
         .unwrap()
         .address;
-    space.write(stack, 1).unwrap();
-    space.write(stack + P, 1).unwrap();
-    assert_eq!(space.usage().owned, 20, "stacks are not walked");
+    for page in 0..3 {
+        space.write(stack + page * P, 1).unwrap();
+    }
+    assert_eq!(space.usage().owned, 22, "stacks are not walked");
     space.check();
 }
 

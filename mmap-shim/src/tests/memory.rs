@@ -140,3 +140,24 @@ fn a_program_that_ran_out_can_clean_up() {
     );
     space.check();
 }
+
+#[test]
+fn a_refused_commitment_ends_reservations_but_not_stacks() {
+    let mut space = small(100);
+    let arena = space
+        .map(anonymous(START, 70, NONE, PRIVATE))
+        .unwrap()
+        .address;
+    space.map(anonymous(0, 80, RW, PRIVATE)).unwrap();
+    fails(space.protect(arena, 70 * P, RW.bits()), MapError::NoMemory);
+    fails(
+        space.map(anonymous(0, 70, NONE, PRIVATE)),
+        MapError::NoMemory,
+    );
+    assert!(
+        space
+            .map(anonymous(0, 70, NONE, PRIVATE | MapFlags::STACK))
+            .is_ok()
+    );
+    space.check();
+}
