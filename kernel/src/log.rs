@@ -160,6 +160,8 @@ fn write_lines(text: &[u8], write: fn(&[u8])) {
 /// is being printed.
 pub fn write_console(bytes: &[u8]) {
     while !try_take_console() {
+        // Who prints may wait for this very CPU.
+        smp::yield_now();
         arch::relax();
     }
     arch::serial::write(bytes);

@@ -28,6 +28,8 @@ static STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static DATA: [AtomicPtr<CpuLocal>; MAX_CPUS] =
     [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 static COUNT: AtomicU32 = AtomicU32::new(0);
+/// The boot CPU's time-stamp counter when it started the others.
+static STARTED_AT: AtomicU64 = AtomicU64::new(0);
 /// CPUs that run, the boot CPU among them.
 static ONLINE: AtomicU32 = AtomicU32::new(1);
 
@@ -170,6 +172,7 @@ pub fn start_all(boot_info: &BootInfo) {
         unsafe { apic::send_init(id) };
     }
     clock::spin_ns(PAUSE_NS);
+    STARTED_AT.store(clock::counter(), Ordering::Relaxed);
     for id in started() {
         // SAFETY: the page holds the start code.
         unsafe { apic::send_startup(id, (page >> 12) as u8) };
@@ -227,6 +230,13 @@ extern "C" fn secondary_entry(index: u32) -> ! {
     idt::init();
     cpu::init();
     memory::init_secondary();
+    if clock::counter() < STARTED_AT.load(Ordering::Relaxed) {
+        let id = per_cpu::this_cpu_id().0;
+        log::warn!(
+            "kernel.smp",
+            "CPU {id}'s clock is behind CPU 0's: time will jump"
+        );
+    }
     apic::init_this_cpu();
     smp::init_cpu(STACKS[index].load(Ordering::Relaxed) as usize);
     // Release pairs with the Acquire in `wait_online`.
