@@ -20,6 +20,8 @@ def grub_config(line: str) -> str:
         "terminal_input serial console\n"
         "terminal_output serial console\n"
         "set timeout=0\n"
+        # UEFI firmware has no text mode: the kernel's header asks for a framebuffer.
+        'if [ "$grub_platform" = efi ]; then insmod all_video; fi\n'
         'menuentry "PythonOS" {\n'
         f"    multiboot2 /boot/pythonos.elf {line}\n"
         "    module2 /boot/initrd.img\n"
