@@ -4,7 +4,10 @@ use smp::{Thread, ThreadConfig, ThreadRef};
 
 /// Starts one that runs `entry(argument)`; `None` if there is no memory for its stack.
 pub fn spawn(name: &str, entry: extern "C" fn(usize) -> !, argument: usize) -> Option<ThreadRef> {
-    let config = ThreadConfig { on_reap: free_stack, ..ThreadConfig::new(name, entry, argument, alloc_stack()?) };
+    let config = ThreadConfig {
+        on_reap: free_stack,
+        ..ThreadConfig::new(name, entry, argument, alloc_stack()?)
+    };
     Some(smp::spawn(config))
 }
 

@@ -40,7 +40,11 @@ impl Usage {
     /// What `thread` has used so far.
     pub fn of(thread: &Thread) -> Self {
         let (voluntary_switches, involuntary_switches) = thread.context_switches();
-        Self { cpu_ns: thread.cpu_time_ns(), voluntary_switches, involuntary_switches }
+        Self {
+            cpu_ns: thread.cpu_time_ns(),
+            voluntary_switches,
+            involuntary_switches,
+        }
     }
 
     fn add(&mut self, other: Self) {
@@ -83,7 +87,11 @@ impl Process {
             signals: SpinLock::new(ProcessState::new()),
             main_tid: AtomicU32::new(0),
             thread_count: AtomicUsize::new(0),
-            ended: SpinLock::new(Usage { cpu_ns: 0, voluntary_switches: 0, involuntary_switches: 0 }),
+            ended: SpinLock::new(Usage {
+                cpu_ns: 0,
+                voluntary_switches: 0,
+                involuntary_switches: 0,
+            }),
         }
     }
 
@@ -91,7 +99,9 @@ impl Process {
     pub fn thread_begins(&self, tid: u32) {
         self.thread_count.fetch_add(1, Ordering::Relaxed);
         // Only the first store finds 0; nothing else is ordered by it.
-        let _ = self.main_tid.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self
+            .main_tid
+            .compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Counts a thread that ends, and keeps its usage. Returns how many are left.

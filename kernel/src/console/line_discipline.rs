@@ -16,11 +16,11 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::output::OutputFilter;
 use super::termios::{
     Control, DISABLED, ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR,
     INLCR, ISIG, ISTRIP, IUCLC, IUTF8, IXANY, IXON, NOFLSH, Termios,
 };
-use super::output::OutputFilter;
 
 /// The most bytes a canonical line may have, its newline included (`MAX_CANON`
 /// of Linux' own line discipline is 4096 too).
@@ -160,7 +160,10 @@ impl LineDiscipline {
                 let is_toggle = self.termios.is(Control::Stop, byte) && !self.is_stopped;
                 let resumed = self.is_stopped;
                 self.is_stopped = is_toggle;
-                return Reaction { output_resumed: resumed, ..Reaction::default() };
+                return Reaction {
+                    output_resumed: resumed,
+                    ..Reaction::default()
+                };
             }
             if self.termios.is(Control::Stop, byte) {
                 self.is_stopped = true;
@@ -178,11 +181,17 @@ impl LineDiscipline {
                 self.flush_input();
             }
             self.echo_typed(byte, echo);
-            return Reaction { signal: Some(signal), output_resumed };
+            return Reaction {
+                signal: Some(signal),
+                output_resumed,
+            };
         }
         match byte {
             b'\r' if self.termios.has_input(IGNCR) => {
-                return Reaction { output_resumed, ..Reaction::default() };
+                return Reaction {
+                    output_resumed,
+                    ..Reaction::default()
+                };
             }
             b'\r' if self.termios.has_input(ICRNL) => byte = b'\n',
             b'\n' if self.termios.has_input(INLCR) => byte = b'\r',
@@ -193,7 +202,10 @@ impl LineDiscipline {
         } else {
             self.append(byte, echo);
         }
-        Reaction { signal: None, output_resumed }
+        Reaction {
+            signal: None,
+            output_resumed,
+        }
     }
 
     fn signal_for(&self, byte: u8) -> Option<TtySignal> {
@@ -323,7 +335,10 @@ impl LineDiscipline {
         };
         let line = || self.queue.range(self.committed..).rev();
         let gap = line().take_while(|queued| !is_word(queued)).count();
-        let word = line().skip(gap).take_while(|queued| is_word(queued)).count();
+        let word = line()
+            .skip(gap)
+            .take_while(|queued| is_word(queued))
+            .count();
         let len = gap + word;
         if len == 0 {
             return;
@@ -372,19 +387,21 @@ impl LineDiscipline {
     /// The screen column behind the line being edited, as its echo moved it.
     fn edited_column(&self) -> usize {
         let shows_control = self.termios.has_local(ECHOCTL);
-        self.queue.range(self.committed..).fold(self.line_start_column, |column, queued| {
-            let byte = match *queued {
-                Queued::Byte(byte) | Queued::LineEnd(byte) => byte,
-                Queued::EndOfFile => return column,
-            };
-            match byte {
-                b'\t' => (column | 7) + 1,
-                byte if byte.is_ascii_control() => column + if shows_control { 2 } else { 0 },
-                // Bytes after the first of a UTF-8 character take no column.
-                byte if self.termios.has_input(IUTF8) && byte & 0xc0 == 0x80 => column,
-                _ => column + 1,
-            }
-        })
+        self.queue
+            .range(self.committed..)
+            .fold(self.line_start_column, |column, queued| {
+                let byte = match *queued {
+                    Queued::Byte(byte) | Queued::LineEnd(byte) => byte,
+                    Queued::EndOfFile => return column,
+                };
+                match byte {
+                    b'\t' => (column | 7) + 1,
+                    byte if byte.is_ascii_control() => column + if shows_control { 2 } else { 0 },
+                    // Bytes after the first of a UTF-8 character take no column.
+                    byte if self.termios.has_input(IUTF8) && byte & 0xc0 == 0x80 => column,
+                    _ => column + 1,
+                }
+            })
     }
 
     /// Takes away from the screen what the queue lost since `old_column`.
@@ -431,7 +448,9 @@ impl LineDiscipline {
         let is_canonical = self.termios.has_local(ICANON);
         let mut len = 0;
         while self.committed > 0 {
-            let Some(&front) = self.queue.front() else { break };
+            let Some(&front) = self.queue.front() else {
+                break;
+            };
             // An end-of-file mark right behind a full buffer belongs to this
             // read, else the next one would see an end that was not meant.
             if len == buffer.len() && !(is_canonical && front == Queued::EndOfFile && len > 0) {

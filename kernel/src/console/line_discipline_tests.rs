@@ -8,7 +8,10 @@ struct Line {
 
 impl Line {
     fn new() -> Self {
-        Self { discipline: LineDiscipline::new(), echo: Vec::new() }
+        Self {
+            discipline: LineDiscipline::new(),
+            echo: Vec::new(),
+        }
     }
 
     fn with(change: impl FnOnce(&mut Termios)) -> Self {
@@ -24,7 +27,10 @@ impl Line {
     }
 
     fn type_bytes(&mut self, bytes: &[u8]) -> Vec<Reaction> {
-        bytes.iter().map(|&byte| self.discipline.receive(byte, &mut self.echo)).collect()
+        bytes
+            .iter()
+            .map(|&byte| self.discipline.receive(byte, &mut self.echo))
+            .collect()
     }
 
     fn read(&mut self, len: usize) -> Vec<u8> {
@@ -114,7 +120,10 @@ fn end_of_file_ends_a_read_without_a_newline() {
     assert!(!line.discipline.is_readable(1));
     line.type_bytes(b"abc\x04");
     assert_eq!(line.read(3), b"abc");
-    assert!(!line.discipline.is_readable(1), "the mark went with the bytes before it");
+    assert!(
+        !line.discipline.is_readable(1),
+        "the mark went with the bytes before it"
+    );
 }
 
 #[test]
@@ -151,7 +160,11 @@ fn raw_mode_passes_every_byte_and_echoes_none() {
     let mut line = Line::with(raw);
     let all: Vec<u8> = (0..=255).collect();
     let reactions = line.type_bytes(&all);
-    assert!(reactions.iter().all(|reaction| *reaction == Reaction::default()));
+    assert!(
+        reactions
+            .iter()
+            .all(|reaction| *reaction == Reaction::default())
+    );
     assert!(line.discipline.is_readable(256));
     assert!(!line.discipline.is_readable(257));
     assert_eq!(line.read(512), all);
@@ -179,13 +192,18 @@ fn an_over_long_line_rings_and_keeps_its_end_and_its_interrupt() {
     line.type_bytes(b"\n");
     assert_eq!(line.read(2 * MAX_LINE).len(), MAX_LINE);
     line.type_bytes(&vec![b'x'; MAX_LINE + 10]);
-    assert_eq!(line.type_bytes(b"\x03")[0].signal, Some(TtySignal::Interrupt));
+    assert_eq!(
+        line.type_bytes(b"\x03")[0].signal,
+        Some(TtySignal::Interrupt)
+    );
 }
 
 #[test]
 fn a_large_paste_is_kept_whole() {
     let mut line = Line::new();
-    let paste: Vec<u8> = (0..1000).flat_map(|n| format!("line {n} of many\n").into_bytes()).collect();
+    let paste: Vec<u8> = (0..1000)
+        .flat_map(|n| format!("line {n} of many\n").into_bytes())
+        .collect();
     line.type_bytes(&paste);
     let mut got = Vec::new();
     while line.discipline.is_readable(1) {

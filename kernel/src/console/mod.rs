@@ -3,11 +3,14 @@
 mod file;
 mod line_discipline;
 mod output;
+pub mod pty;
 mod received;
+mod requests;
 mod system_console;
 mod termios;
 mod tty;
 
 pub use file::TtyFile;
+pub use line_discipline::TtySignal;
 pub use system_console::{init, open};
 pub use tty::{Tty, WindowSize, Wire};

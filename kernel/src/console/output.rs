@@ -59,7 +59,11 @@ impl OutputFilter {
                 self.column += width;
             }
             byte => {
-                let byte = if termios.has_output(OLCUC) { byte.to_ascii_uppercase() } else { byte };
+                let byte = if termios.has_output(OLCUC) {
+                    byte.to_ascii_uppercase()
+                } else {
+                    byte
+                };
                 self.advance(byte);
                 out.push(byte);
             }

@@ -15,7 +15,11 @@ pub struct Received {
 impl Received {
     /// An empty ring.
     pub const fn new() -> Self {
-        Self { bytes: [0; SIZE], start: 0, len: 0 }
+        Self {
+            bytes: [0; SIZE],
+            start: 0,
+            len: 0,
+        }
     }
 
     /// No byte fits.

@@ -6,9 +6,8 @@
 use linux_raw_sys::general as uapi;
 
 pub use linux_raw_sys::general::{
-    ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR, INLCR,
-    ISIG, ISTRIP, IUCLC, IUTF8, IXANY, IXON, NOFLSH, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST,
-    TABDLY, XTABS,
+    ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP,
+    IUCLC, IUTF8, IXANY, IXON, NOFLSH, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, XTABS,
 };
 
 /// A control character's place in `c_cc`.
@@ -114,9 +113,12 @@ impl Termios {
     }
 
     /// The settings as `TCGETS` lays them out.
-    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+    pub fn to_bytes(self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
-        for (slot, word) in [self.input, self.output, self.control, self.local].iter().enumerate() {
+        for (slot, word) in [self.input, self.output, self.control, self.local]
+            .iter()
+            .enumerate()
+        {
             bytes[slot * 4..slot * 4 + 4].copy_from_slice(&word.to_ne_bytes());
         }
         bytes[16] = self.line;

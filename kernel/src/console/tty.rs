@@ -8,6 +8,8 @@
 //! The interrupt only moves bytes into the ring. If the ring is full it leaves them in the device,
 //! whose own flow control then holds the sender back: nothing is lost. The thread does the rest.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,23 +20,43 @@ use super::received::Received;
 use super::termios::{ICANON, Termios};
 use crate::fs::file::{OpenFlags, PollEvents};
 use crate::fs::io::{Sink, Source};
-use crate::libc::errno::{Errno, SysResult};
-use crate::libc::signal::{self, Signal, SignalInfo};
-use crate::libc::time::monotonic_ns;
 use crate::kernel_thread;
+use crate::libc::errno::{Errno, SysResult};
+use crate::libc::signal::has_effect;
+use crate::libc::time::monotonic_ns;
 
 /// Output goes through the modes in pieces of this size.
 const OUTPUT_PIECE: usize = 512;
 
+/// Input goes through the line discipline in pieces of this size.
+const BATCH: usize = 64;
+
 /// The most that one read returns.
 const MAX_READ: usize = 4096;
 
-/// The device behind a terminal.
-pub struct Wire {
-    /// Takes a received byte, if there is one.
-    pub receive: fn() -> Option<u8>,
-    /// Sends bytes; may wait for the device.
-    pub send: fn(&[u8]),
+/// What is behind a terminal: a device, a pseudo-terminal's master, a connection.
+pub trait Wire: Send + Sync {
+    /// Takes a received byte, if there is one. Called with interrupts off.
+    fn receive(&self) -> Option<u8> {
+        None
+    }
+
+    /// Tells how much can be sent now without piling up.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Sends bytes; may wait for the device, but not for somebody to read.
+    fn send(&self, bytes: &[u8]);
+
+    /// Somebody typed a character that stands for a signal.
+    fn signal(&self, signal: TtySignal);
+
+    /// The window's size has changed.
+    fn resized(&self);
+
+    /// A reader has made room for input.
+    fn input_read(&self) {}
 }
 
 /// Rows and columns: `struct winsize`, whose pixel sizes stay as they were set.
@@ -47,13 +69,15 @@ pub struct WindowSize {
 impl WindowSize {
     /// A window of that many characters.
     pub const fn of_text(columns: u16, rows: u16) -> Self {
-        Self { words: [rows, columns, 0, 0] }
+        Self {
+            words: [rows, columns, 0, 0],
+        }
     }
 }
 
 /// A terminal.
 pub struct Tty {
-    wire: Wire,
+    wire: Box<dyn Wire>,
     received: SpinLock<Received>,
     line: SpinLock<LineDiscipline>,
     /// Woken when there may be more to read, or output may go on, or the modes changed.
@@ -62,14 +86,16 @@ pub struct Tty {
     writing: Mutex<()>,
     size: SpinLock<WindowSize>,
     thread: SpinLock<Option<ThreadRef>>,
-    /// The tty thread waits for a reader to make room.
+    /// Who brings input waits for a reader to make room.
     is_throttled: AtomicBool,
+    /// The other side is gone for good.
+    is_hung_up: AtomicBool,
 }
 
 impl Tty {
-    /// A terminal on `wire`; nothing is received before [`Tty::start`].
-    pub const fn new(wire: Wire, size: WindowSize) -> Self {
-        Self {
+    /// A terminal on `wire`. Its input comes by [`Tty::start`], or by calls of [`Tty::input`].
+    pub fn new(wire: Box<dyn Wire>, size: WindowSize) -> Arc<Self> {
+        Arc::new(Self {
             wire,
             received: SpinLock::new(Received::new()),
             line: SpinLock::new(LineDiscipline::new()),
@@ -78,12 +104,13 @@ impl Tty {
             size: SpinLock::new(size),
             thread: SpinLock::new(None),
             is_throttled: AtomicBool::new(false),
-        }
+            is_hung_up: AtomicBool::new(false),
+        })
     }
 
-    /// Starts the terminal's thread. Fails for want of memory only.
-    pub fn start(&'static self, name: &str) -> Result<(), Errno> {
-        let this = core::ptr::from_ref(self).expose_provenance();
+    /// Starts a thread that serves the terminal for ever. Fails for want of memory only.
+    pub fn start(self: &Arc<Self>, name: &str) -> Result<(), Errno> {
+        let this = Arc::into_raw(self.clone()).expose_provenance();
         let thread = kernel_thread::spawn(name, run, this).ok_or(Errno::ENOMEM)?;
         *self.thread.lock() = Some(thread);
         self.pump();
@@ -95,7 +122,9 @@ impl Tty {
         {
             let mut received = self.received.lock();
             while !received.is_full() {
-                let Some(byte) = (self.wire.receive)() else { break };
+                let Some(byte) = self.wire.receive() else {
+                    break;
+                };
                 received.push(byte);
             }
         }
@@ -112,12 +141,12 @@ impl Tty {
     fn serve(&self) -> ! {
         let mut echo = Vec::new();
         loop {
-            // Said before looking, so that a reader which makes room in between wakes us.
-            self.is_throttled.store(true, Ordering::SeqCst);
-            let is_full = self.line.lock().is_full();
-            self.is_throttled.store(is_full, Ordering::SeqCst);
-            let mut batch = [0; 64];
-            let count = if is_full { 0 } else { self.received.lock().pop(&mut batch) };
+            let mut batch = [0; BATCH];
+            let count = if self.is_full() {
+                0
+            } else {
+                self.received.lock().pop(&mut batch)
+            };
             if count == 0 {
                 smp::park(None, false);
                 continue;
@@ -126,6 +155,21 @@ impl Tty {
             // There is room again for what the device held back.
             self.pump();
         }
+    }
+
+    /// No more input is taken before somebody reads. Then [`Wire::input_read`] is called.
+    pub fn is_full(&self) -> bool {
+        // Said before looking, so that a reader which makes room in between tells.
+        self.is_throttled.store(true, Ordering::SeqCst);
+        let is_full = self.line.lock().is_full();
+        self.is_throttled.store(is_full, Ordering::SeqCst);
+        is_full
+    }
+
+    /// Takes a small piece of input in the caller's thread, who has asked whether the terminal
+    /// is full.
+    pub fn input(&self, bytes: &[u8]) {
+        self.process(bytes, &mut Vec::new());
     }
 
     /// Runs received bytes through the line discipline.
@@ -137,7 +181,7 @@ impl Tty {
             };
             // While output is stopped its echo waits with it.
             if !is_stopped && !echo.is_empty() {
-                (self.wire.send)(echo);
+                self.wire.send(echo);
                 echo.clear();
             }
             self.react(reaction);
@@ -149,14 +193,9 @@ impl Tty {
         if reaction.output_resumed {
             self.changed.wake_all();
         }
-        let signal = match reaction.signal {
-            None => return,
-            Some(TtySignal::Interrupt) => Signal::SIGINT,
-            Some(TtySignal::Quit) => Signal::SIGQUIT,
-            Some(TtySignal::Suspend) => Signal::SIGTSTP,
-        };
-        // Fails only when there is no process to tell.
-        let _ = signal::to_process(signal, SignalInfo::from_kernel(signal));
+        if let Some(signal) = reaction.signal {
+            self.wire.signal(signal);
+        }
     }
 
     /// The queue that is woken when [`Tty::poll`] may have changed.
@@ -169,10 +208,20 @@ impl Tty {
         let line = self.line.lock();
         let termios = line.termios();
         // With VTIME a read waits no longer than that: one byte is as good as VMIN.
-        let minimum = if termios.time_ns() == 0 { termios.minimum().max(1) } else { 1 };
+        let minimum = if termios.time_ns() == 0 {
+            termios.minimum().max(1)
+        } else {
+            1
+        };
         let mut events = PollEvents::empty();
         events.set(PollEvents::READABLE, line.is_readable(minimum));
-        events.set(PollEvents::WRITABLE, !line.is_stopped());
+        events.set(
+            PollEvents::WRITABLE,
+            !line.is_stopped() && self.wire.room() > 0,
+        );
+        if self.is_hung_up() {
+            events |= PollEvents::READABLE | PollEvents::WRITABLE | PollEvents::HUP;
+        }
         events
     }
 
@@ -193,13 +242,14 @@ impl Tty {
             let mut line = self.line.lock();
             // Another reader may have been faster.
             let is_canonical = line.termios().has_local(ICANON);
-            if is_canonical && !line.is_readable(1) {
+            if is_canonical && !line.is_readable(1) && !self.is_hung_up() {
                 continue;
             }
             break line.read(&mut buffer);
         };
-        if self.is_throttled.swap(false, Ordering::AcqRel) {
+        if self.is_throttled.swap(false, Ordering::SeqCst) {
             self.unpark();
+            self.wire.input_read();
         }
         to.put(&buffer[..count])?;
         Ok(count)
@@ -207,10 +257,9 @@ impl Tty {
 
     /// Waits until a read of `wanted` bytes may return, which may be without any.
     fn wait_readable(&self, wanted: usize, is_nonblocking: bool) -> Result<(), Errno> {
-        // `None`: no waiting for a minimum; the time-out alone counts.
         let is_ready = |line: &LineDiscipline| {
             let minimum = line.termios().minimum().min(wanted).max(1);
-            line.is_readable(minimum)
+            line.is_readable(minimum) || self.is_hung_up()
         };
         let (is_canonical, minimum, time_ns) = {
             let line = self.line.lock();
@@ -218,7 +267,11 @@ impl Tty {
                 return Ok(());
             }
             let termios = line.termios();
-            (termios.has_local(ICANON), termios.minimum(), termios.time_ns())
+            (
+                termios.has_local(ICANON),
+                termios.minimum(),
+                termios.time_ns(),
+            )
         };
         if !is_canonical && minimum == 0 && time_ns == 0 {
             return Ok(());
@@ -229,7 +282,10 @@ impl Tty {
         }
         let ready = || is_ready(&self.line.lock()).then_some(());
         if is_canonical || time_ns == 0 {
-            return self.changed.wait(None, true, ready).map_err(|_| Errno::RESTART);
+            return self
+                .changed
+                .wait(None, true, ready)
+                .map_err(|_| Errno::RESTART);
         }
         // The time-out runs from the call if nothing need come, else from each byte to the next.
         let mut seen = self.available();
@@ -258,9 +314,10 @@ impl Tty {
         let mut out = Vec::with_capacity(2 * OUTPUT_PIECE);
         let mut written = 0;
         while from.remaining() > 0 {
-            let may_go_on = self.wait_unstopped(flags.is_nonblocking());
+            let may_go_on = self.wait_to_send(flags.is_nonblocking());
             // A signal ends a long write between pieces.
-            let has_signal = written > 0 && smp::current().notify() & NOTIFY_SIGNAL != 0 && signal::has_effect();
+            let has_signal =
+                written > 0 && smp::current().notify() & NOTIFY_SIGNAL != 0 && has_effect();
             match may_go_on {
                 Err(_) if written > 0 => break,
                 Err(errno) => return Err(errno),
@@ -272,22 +329,27 @@ impl Tty {
                 return if written > 0 { Ok(written) } else { Err(errno) };
             }
             self.line.lock().send(&piece[..len], &mut out);
-            (self.wire.send)(&out);
+            self.wire.send(&out);
             out.clear();
             written += len;
         }
         Ok(written)
     }
 
-    fn wait_unstopped(&self, is_nonblocking: bool) -> Result<(), Errno> {
-        let unstopped = || (!self.line.lock().is_stopped()).then_some(());
-        if unstopped().is_some() {
-            return Ok(());
-        }
+    fn wait_to_send(&self, is_nonblocking: bool) -> Result<(), Errno> {
+        let may_send = || {
+            if self.is_hung_up() {
+                return Some(Err(Errno::EIO));
+            }
+            let is_stopped = self.line.lock().is_stopped();
+            (!is_stopped && self.wire.room() > 0).then_some(Ok(()))
+        };
         if is_nonblocking {
-            return Err(Errno::EAGAIN);
+            return may_send().unwrap_or(Err(Errno::EAGAIN));
         }
-        self.changed.wait(None, true, unstopped).map_err(|_| Errno::RESTART)
+        self.changed
+            .wait(None, true, may_send)
+            .map_err(|_| Errno::RESTART)?
     }
 
     /// The settings in force.
@@ -320,7 +382,22 @@ impl Tty {
 
     /// Sends one byte past the modes and the stop.
     pub fn send_byte(&self, byte: u8) {
-        (self.wire.send)(&[byte]);
+        self.wire.send(&[byte]);
+    }
+
+    /// The other side is gone: reads find the end, writes fail.
+    pub fn hang_up(&self) {
+        self.is_hung_up.store(true, Ordering::Release);
+        self.changed.wake_all();
+    }
+
+    fn is_hung_up(&self) -> bool {
+        self.is_hung_up.load(Ordering::Acquire)
+    }
+
+    /// The other side may take more: writers go on.
+    pub fn output_taken(&self) {
+        self.changed.wake_all();
     }
 
     /// The window's size.
@@ -332,16 +409,14 @@ impl Tty {
     pub fn set_size(&self, size: WindowSize) {
         let old = core::mem::replace(&mut *self.size.lock(), size);
         if old != size {
-            let signal = Signal::SIGWINCH;
-            // Fails only when there is no process to tell.
-            let _ = signal::to_process(signal, SignalInfo::from_kernel(signal));
+            self.wire.resized();
         }
     }
 }
 
 extern "C" fn run(tty: usize) -> ! {
-    // SAFETY: `Tty::start` passes a terminal that lives for ever.
-    let tty = unsafe { &*core::ptr::with_exposed_provenance::<Tty>(tty) };
+    // SAFETY: `Tty::start` made this pointer by `Arc::into_raw`, for this one use.
+    let tty = unsafe { Arc::from_raw(core::ptr::with_exposed_provenance::<Tty>(tty)) };
     tty.serve()
 }
 

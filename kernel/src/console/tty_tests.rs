@@ -13,15 +13,22 @@ macro_rules! wire {
     () => {{
         static INPUT: HostMutex<VecDeque<u8>> = HostMutex::new(VecDeque::new());
         static OUTPUT: HostMutex<Vec<u8>> = HostMutex::new(Vec::new());
-        fn receive() -> Option<u8> {
-            INPUT.lock().unwrap().pop_front()
+        struct TestWire;
+        impl Wire for TestWire {
+            fn receive(&self) -> Option<u8> {
+                INPUT.lock().unwrap().pop_front()
+            }
+            fn send(&self, bytes: &[u8]) {
+                OUTPUT.lock().unwrap().extend_from_slice(bytes);
+            }
+            fn signal(&self, _: TtySignal) {}
+            fn resized(&self) {}
         }
-        fn send(bytes: &[u8]) {
-            OUTPUT.lock().unwrap().extend_from_slice(bytes);
-        }
-        static TTY: OnceLock<Tty> = OnceLock::new();
-        smp::fake::set_extension_maker(|| Box::new(ThreadData::new(crate::libc::signal::SignalSet::EMPTY)));
-        let tty = TTY.get_or_init(|| Tty::new(Wire { receive, send }, WindowSize::of_text(80, 24)));
+        static TTY: OnceLock<Arc<Tty>> = OnceLock::new();
+        smp::fake::set_extension_maker(|| {
+            Box::new(ThreadData::new(crate::libc::signal::SignalSet::EMPTY))
+        });
+        let tty = TTY.get_or_init(|| Tty::new(Box::new(TestWire), WindowSize::of_text(80, 24)));
         tty.start("test").unwrap();
         let type_bytes = |bytes: &[u8]| {
             INPUT.lock().unwrap().extend(bytes);
@@ -33,7 +40,9 @@ macro_rules! wire {
 
 fn read(tty: &Tty, len: usize) -> Vec<u8> {
     let mut buffer = vec![0; len];
-    let count = tty.read(&mut KernelSink::new(&mut buffer), OpenFlags::empty()).unwrap();
+    let count = tty
+        .read(&mut KernelSink::new(&mut buffer), OpenFlags::empty())
+        .unwrap();
     buffer.truncate(count);
     buffer
 }
@@ -77,7 +86,10 @@ fn minimum_and_time() {
     raw(tty, 5, 1);
     let reader = std::thread::spawn(|| read(tty, 10));
     std::thread::sleep(Duration::from_millis(200));
-    assert!(!reader.is_finished(), "the time-out begins with the first byte");
+    assert!(
+        !reader.is_finished(),
+        "the time-out begins with the first byte"
+    );
     type_bytes(b"x");
     assert_eq!(reader.join().unwrap(), b"x");
     raw(tty, 5, 0);
@@ -104,7 +116,10 @@ fn nonblocking_reads_and_stopped_writes() {
     let (tty, type_bytes, output) = wire!();
     let mut buffer = [0; 8];
     let nonblocking = OpenFlags::NONBLOCK;
-    assert_eq!(tty.read(&mut KernelSink::new(&mut buffer), nonblocking), Err(Errno::EAGAIN));
+    assert_eq!(
+        tty.read(&mut KernelSink::new(&mut buffer), nonblocking),
+        Err(Errno::EAGAIN)
+    );
     type_bytes(b"\x13");
     while tty.poll().contains(PollEvents::OUT) {
         std::thread::yield_now();

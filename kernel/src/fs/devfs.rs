@@ -6,7 +6,7 @@ use super::inode::{Inode, NewNode};
 use super::io::{Sink, Source};
 use super::tmpfs::{DeviceOpen, Node, TmpFs};
 use super::{kmsg, system};
-use crate::console;
+use crate::console::{self, pty};
 use crate::libc::errno::{Errno, SysResult};
 use crate::libc::random;
 use alloc::sync::Arc;
@@ -18,7 +18,7 @@ const fn device(major: u64, minor: u64) -> u64 {
 }
 
 /// Name, permissions, number, and how it is opened.
-const DEVICES: [(&str, u32, u64, DeviceOpen); 8] = [
+const DEVICES: [(&str, u32, u64, DeviceOpen); 9] = [
     ("null", 0o666, device(1, 3), |inode, _| open(inode, Meaning::Null)),
     ("zero", 0o666, device(1, 5), |inode, _| open(inode, Meaning::Zero)),
     ("full", 0o666, device(1, 7), |inode, _| open(inode, Meaning::Full)),
@@ -27,6 +27,7 @@ const DEVICES: [(&str, u32, u64, DeviceOpen); 8] = [
     ("kmsg", 0o644, device(1, 11), kmsg::open),
     ("tty", 0o666, device(5, 0), console::open),
     ("console", 0o620, device(5, 1), console::open),
+    ("ptmx", 0o666, device(5, 2), pty::open_master),
 ];
 
 /// Names that lead elsewhere.
@@ -44,6 +45,7 @@ pub fn create() -> Result<Arc<Node>, Errno> {
     }
     // shm_open(3) makes its files here.
     root.create(b"shm", 0o1777, NewNode::Directory)?;
+    pty::set_directory(root.create(b"pts", 0o755, NewNode::Directory)?);
     Ok(root)
 }
 

@@ -162,16 +162,26 @@ impl EpollSet {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             items: Mutex::new(BTreeMap::new()),
-            ready: Arc::new(Ready { list: SpinLock::new(VecDeque::new()), queue: WaitQueue::new() }),
+            ready: Arc::new(Ready {
+                list: SpinLock::new(VecDeque::new()),
+                queue: WaitQueue::new(),
+            }),
             metadata: anonymous::metadata(0o600),
             next_sweep: AtomicUsize::new(MIN_SWEEP),
         })
     }
 
     /// EPOLL_CTL_ADD of epoll_ctl(2).
-    pub fn add(self: &Arc<Self>, fd: i32, target: &Arc<Description>, interest: Interest) -> Result<(), Errno> {
+    pub fn add(
+        self: &Arc<Self>,
+        fd: i32,
+        target: &Arc<Description>,
+        interest: Interest,
+    ) -> Result<(), Errno> {
         let nested: Option<Arc<EpollSet>> = target.file().downcast();
-        if interest.has(raw::EPOLLEXCLUSIVE) && (interest.events & !WITH_EXCLUSIVE != 0 || nested.is_some()) {
+        if interest.has(raw::EPOLLEXCLUSIVE)
+            && (interest.events & !WITH_EXCLUSIVE != 0 || nested.is_some())
+        {
             return Err(Errno::EINVAL);
         }
         let _nesting = nested.as_ref().map(|_| NESTING.lock());
@@ -212,15 +222,26 @@ impl EpollSet {
             return;
         }
         items.retain(|_, item| item.target.strong_count() > 0);
-        self.next_sweep.store((items.len() * 2).max(MIN_SWEEP), Ordering::Relaxed);
+        self.next_sweep
+            .store((items.len() * 2).max(MIN_SWEEP), Ordering::Relaxed);
     }
 
     /// EPOLL_CTL_MOD of epoll_ctl(2).
-    pub fn modify(&self, fd: i32, target: &Arc<Description>, interest: Interest) -> Result<(), Errno> {
+    pub fn modify(
+        &self,
+        fd: i32,
+        target: &Arc<Description>,
+        interest: Interest,
+    ) -> Result<(), Errno> {
         if interest.has(raw::EPOLLEXCLUSIVE) {
             return Err(Errno::EINVAL);
         }
-        let item = self.items.lock().get(&key(fd, target)).cloned().ok_or(Errno::ENOENT)?;
+        let item = self
+            .items
+            .lock()
+            .get(&key(fd, target))
+            .cloned()
+            .ok_or(Errno::ENOENT)?;
         {
             let mut current = item.interest.lock();
             if current.has(raw::EPOLLEXCLUSIVE) {
@@ -234,7 +255,11 @@ impl EpollSet {
 
     /// EPOLL_CTL_DEL of epoll_ctl(2).
     pub fn remove(&self, fd: i32, target: &Arc<Description>) -> Result<(), Errno> {
-        let item = self.items.lock().remove(&key(fd, target)).ok_or(Errno::ENOENT)?;
+        let item = self
+            .items
+            .lock()
+            .remove(&key(fd, target))
+            .ok_or(Errno::ENOENT)?;
         item.unregister();
         Ok(())
     }
@@ -262,7 +287,10 @@ impl EpollSet {
 
     fn collect_nested(&self) -> Vec<Arc<EpollSet>> {
         let items = self.items.lock();
-        items.values().filter_map(|item| item.target.upgrade()?.file().downcast()).collect()
+        items
+            .values()
+            .filter_map(|item| item.target.upgrade()?.file().downcast())
+            .collect()
     }
 
     /// Waits until a file is ready, `deadline_ns` (`Some(0)`: does not wait), or a signal; reports
@@ -302,7 +330,10 @@ impl EpollSet {
             if !interest.is_armed() {
                 continue;
             }
-            reports.push(Report { events, data: interest.data });
+            reports.push(Report {
+                events,
+                data: interest.data,
+            });
             if interest.has(raw::EPOLLONESHOT) {
                 interest.disarm();
             } else if !interest.has(raw::EPOLLET) {

@@ -18,19 +18,43 @@ pub const CALLS: Calls = &[
     (__NR_getpid, |_| Ok(process::pid() as usize)),
     (__NR_getppid, |_| Ok(0)),
     (__NR_getuid, |_| Ok(CREDENTIALS.lock().user.real as usize)),
-    (__NR_geteuid, |_| Ok(CREDENTIALS.lock().user.effective as usize)),
+    (__NR_geteuid, |_| {
+        Ok(CREDENTIALS.lock().user.effective as usize)
+    }),
     (__NR_getgid, |_| Ok(CREDENTIALS.lock().group.real as usize)),
-    (__NR_getegid, |_| Ok(CREDENTIALS.lock().group.effective as usize)),
+    (__NR_getegid, |_| {
+        Ok(CREDENTIALS.lock().group.effective as usize)
+    }),
     (__NR_getresuid, |a| get_all(CREDENTIALS.lock().user, a)),
     (__NR_getresgid, |a| get_all(CREDENTIALS.lock().group, a)),
-    (__NR_setuid, |a| change(Kind::User, |ids, may| ids.set(a[0] as u32, may))),
-    (__NR_setgid, |a| change(Kind::Group, |ids, may| ids.set(a[0] as u32, may))),
-    (__NR_setreuid, |a| change(Kind::User, |ids, may| ids.set_two(a[0] as u32, a[1] as u32, may))),
-    (__NR_setregid, |a| change(Kind::Group, |ids, may| ids.set_two(a[0] as u32, a[1] as u32, may))),
-    (__NR_setresuid, |a| change(Kind::User, |ids, may| ids.set_three(words(a), may))),
-    (__NR_setresgid, |a| change(Kind::Group, |ids, may| ids.set_three(words(a), may))),
-    (__NR_setfsuid, |_| Ok(CREDENTIALS.lock().user.effective as usize)),
-    (__NR_setfsgid, |_| Ok(CREDENTIALS.lock().group.effective as usize)),
+    (__NR_setuid, |a| {
+        change(Kind::User, |ids, may| ids.set(a[0] as u32, may))
+    }),
+    (__NR_setgid, |a| {
+        change(Kind::Group, |ids, may| ids.set(a[0] as u32, may))
+    }),
+    (__NR_setreuid, |a| {
+        change(Kind::User, |ids, may| {
+            ids.set_two(a[0] as u32, a[1] as u32, may)
+        })
+    }),
+    (__NR_setregid, |a| {
+        change(Kind::Group, |ids, may| {
+            ids.set_two(a[0] as u32, a[1] as u32, may)
+        })
+    }),
+    (__NR_setresuid, |a| {
+        change(Kind::User, |ids, may| ids.set_three(words(a), may))
+    }),
+    (__NR_setresgid, |a| {
+        change(Kind::Group, |ids, may| ids.set_three(words(a), may))
+    }),
+    (__NR_setfsuid, |_| {
+        Ok(CREDENTIALS.lock().user.effective as usize)
+    }),
+    (__NR_setfsgid, |_| {
+        Ok(CREDENTIALS.lock().group.effective as usize)
+    }),
     (__NR_getgroups, getgroups),
     (__NR_setgroups, setgroups),
     (__NR_getpgid, |a| own_id(a[0])),
@@ -59,8 +83,11 @@ struct Credentials {
     groups: Vec<u32>,
 }
 
-static CREDENTIALS: SpinLock<Credentials> =
-    SpinLock::new(Credentials { user: Ids::ROOT, group: Ids::ROOT, groups: Vec::new() });
+static CREDENTIALS: SpinLock<Credentials> = SpinLock::new(Credentials {
+    user: Ids::ROOT,
+    group: Ids::ROOT,
+    groups: Vec::new(),
+});
 
 /// The real user id.
 pub fn real_user() -> u32 {
@@ -74,14 +101,22 @@ enum Kind {
 }
 
 impl Ids {
-    const ROOT: Self = Self { real: 0, effective: 0, saved: 0 };
+    const ROOT: Self = Self {
+        real: 0,
+        effective: 0,
+        saved: 0,
+    };
 
     fn has(&self, id: u32) -> bool {
         id == KEEP || [self.real, self.effective, self.saved].contains(&id)
     }
 
     fn check(&self, ids: &[u32], may_all: bool) -> Result<(), Errno> {
-        if may_all || ids.iter().all(|&id| self.has(id)) { Ok(()) } else { Err(Errno::EPERM) }
+        if may_all || ids.iter().all(|&id| self.has(id)) {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
     }
 
     /// setuid(2): all three for user 0, else the effective one.
@@ -90,12 +125,19 @@ impl Ids {
             return Err(Errno::EINVAL);
         }
         if may_all {
-            return Ok(Self { real: id, effective: id, saved: id });
+            return Ok(Self {
+                real: id,
+                effective: id,
+                saved: id,
+            });
         }
         if id != self.real && id != self.saved {
             return Err(Errno::EPERM);
         }
-        Ok(Self { effective: id, ..self })
+        Ok(Self {
+            effective: id,
+            ..self
+        })
     }
 
     /// setreuid(2): the saved one follows the effective one when the real one is set, or the
@@ -191,7 +233,11 @@ fn setgroups(a: &[usize; 6]) -> SysResult {
 
 /// Checks that `pid` is the process, the only one there is; 0 is the caller.
 fn check_own(pid: usize) -> Result<(), Errno> {
-    if pid as u32 == 0 || pid as u32 == process::pid() { Ok(()) } else { Err(Errno::ESRCH) }
+    if pid as u32 == 0 || pid as u32 == process::pid() {
+        Ok(())
+    } else {
+        Err(Errno::ESRCH)
+    }
 }
 
 /// getpgid(2), getsid(2): the process leads its group and its session.
@@ -222,7 +268,14 @@ mod tests {
     #[test]
     fn root_may_give_itself_up_and_not_come_back() {
         let ids = Ids::ROOT.set(1000, true).unwrap();
-        assert_eq!(ids, Ids { real: 1000, effective: 1000, saved: 1000 });
+        assert_eq!(
+            ids,
+            Ids {
+                real: 1000,
+                effective: 1000,
+                saved: 1000
+            }
+        );
         assert_eq!(ids.set(0, false), Err(Errno::EPERM));
         assert_eq!(ids.set_three([KEEP, 0, KEEP], false), Err(Errno::EPERM));
         assert_eq!(ids.set(KEEP, false), Err(Errno::EINVAL));
@@ -230,10 +283,28 @@ mod tests {
 
     #[test]
     fn the_saved_id_brings_back_what_was_lent_away() {
-        let ids = Ids { real: 1000, effective: 0, saved: 0 };
+        let ids = Ids {
+            real: 1000,
+            effective: 0,
+            saved: 0,
+        };
         let lent = ids.set_two(KEEP, 1000, true).unwrap();
-        assert_eq!(lent, Ids { real: 1000, effective: 1000, saved: 0 });
+        assert_eq!(
+            lent,
+            Ids {
+                real: 1000,
+                effective: 1000,
+                saved: 0
+            }
+        );
         assert_eq!(lent.set(0, false).unwrap().effective, 0);
-        assert_eq!(ids.set_two(5, KEEP, true).unwrap(), Ids { real: 5, effective: 0, saved: 0 });
+        assert_eq!(
+            ids.set_two(5, KEEP, true).unwrap(),
+            Ids {
+                real: 5,
+                effective: 0,
+                saved: 0
+            }
+        );
     }
 }

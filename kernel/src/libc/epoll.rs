@@ -47,7 +47,11 @@ pub fn epoll_create(a: &[usize; 6]) -> SysResult {
 }
 
 fn create(is_cloexec: bool) -> SysResult {
-    FILES.insert(Description::new(EpollSet::new(), OpenFlags::RDWR), is_cloexec, 0)
+    FILES.insert(
+        Description::new(EpollSet::new(), OpenFlags::RDWR),
+        is_cloexec,
+        0,
+    )
 }
 
 fn with_set<R>(fd: usize, run: impl FnOnce(Arc<EpollSet>) -> Result<R, Errno>) -> Result<R, Errno> {
@@ -83,10 +87,14 @@ fn epoll_ctl(a: &[usize; 6]) -> SysResult {
 fn read_interest(address: usize) -> Result<Interest, Errno> {
     let mut bytes = [0; EVENT_SIZE];
     copy_from_user(&mut bytes, address)?;
-    let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let word =
+        |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let mut data = [0; 8];
     data.copy_from_slice(&bytes[DATA..]);
-    Ok(Interest { events: word(0), data: u64::from_ne_bytes(data) })
+    Ok(Interest {
+        events: word(0),
+        data: u64::from_ne_bytes(data),
+    })
 }
 
 fn event_bytes(report: &Report) -> [u8; EVENT_SIZE] {
@@ -121,7 +129,12 @@ fn deadline_of_ms(timeout_ms: usize) -> Deadline {
     }
 }
 
-fn wait_under_mask(a: &[usize; 6], mask: usize, mask_size: usize, deadline_ns: Deadline) -> SysResult {
+fn wait_under_mask(
+    a: &[usize; 6],
+    mask: usize,
+    mask_size: usize,
+    deadline_ns: Deadline,
+) -> SysResult {
     let &[fd, out, max, ..] = a;
     if mask == 0 {
         return wait(fd, out, max, deadline_ns);

@@ -34,7 +34,14 @@ enum Deadline {
 }
 
 fn futex(a: &[usize; 6]) -> SysResult {
-    let &[address, operation, value, timeout_or_count, second_address, last] = a;
+    let &[
+        address,
+        operation,
+        value,
+        timeout_or_count,
+        second_address,
+        last,
+    ] = a;
     let operation = operation as u32;
     let value = value as u32;
     let is_realtime = operation & raw::FUTEX_CLOCK_REALTIME != 0;
@@ -60,17 +67,29 @@ fn futex(a: &[usize; 6]) -> SysResult {
             wait(address, value, deadline, check_bits(last)?)
         }
         raw::FUTEX_WAKE => Ok(smp::futex_wake(address, wake_count(value), ANY_BIT)),
-        raw::FUTEX_WAKE_BITSET => Ok(smp::futex_wake(address, wake_count(value), check_bits(last)?)),
+        raw::FUTEX_WAKE_BITSET => Ok(smp::futex_wake(
+            address,
+            wake_count(value),
+            check_bits(last)?,
+        )),
         raw::FUTEX_REQUEUE => requeue(address, second_address, value, timeout_or_count, None),
-        raw::FUTEX_CMP_REQUEUE => {
-            requeue(address, second_address, value, timeout_or_count, Some(last as u32))
-        }
+        raw::FUTEX_CMP_REQUEUE => requeue(
+            address,
+            second_address,
+            value,
+            timeout_or_count,
+            Some(last as u32),
+        ),
         _ => Err(Errno::ENOSYS),
     }
 }
 
 fn check_address(address: usize) -> Result<(), Errno> {
-    if address.is_multiple_of(size_of::<u32>()) { Ok(()) } else { Err(Errno::EINVAL) }
+    if address.is_multiple_of(size_of::<u32>()) {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 fn check_bits(bits: usize) -> Result<u32, Errno> {
@@ -118,7 +137,11 @@ fn wait(address: usize, value: u32, deadline: Deadline, bits: u32) -> SysResult 
             Err(FutexError::Interrupted) if has_effect() => {
                 // With a deadline the call cannot start again: a relative one would start anew.
                 let is_timed = !matches!(deadline, Deadline::Never);
-                return Err(if is_timed { Errno::EINTR } else { Errno::RESTART });
+                return Err(if is_timed {
+                    Errno::EINTR
+                } else {
+                    Errno::RESTART
+                });
             }
             Err(FutexError::Interrupted) => {}
         }

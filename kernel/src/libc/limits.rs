@@ -13,7 +13,7 @@ use smp::SpinLock;
 use super::dispatch::Calls;
 use super::errno::{Errno, SysResult};
 use super::signal;
-use super::time::Timeval;
+use super::time::{Timeval, set_cpu_limit};
 use crate::fs::{fd_table, limits};
 use crate::memory::{self, user};
 use crate::process::{self, PROCESS, Usage};
@@ -51,6 +51,9 @@ const INFINITY: u64 = u64::MAX;
 /// How many limits there are (`RLIM_NLIMITS`).
 const COUNT: usize = 16;
 
+/// More bytes than the address space has for C.
+const BEYOND_REACH: u64 = 1 << 47;
+
 /// What a C stack has: threads get as much, and the initial one too.
 const STACK_BYTES: u64 = 8 << 20;
 
@@ -61,7 +64,10 @@ struct Limit {
 }
 
 impl Limit {
-    const NONE: Self = Self { soft: INFINITY, hard: INFINITY };
+    const NONE: Self = Self {
+        soft: INFINITY,
+        hard: INFINITY,
+    };
     const ZERO: Self = Self { soft: 0, hard: 0 };
 }
 
@@ -69,20 +75,31 @@ static LIMITS: SpinLock<[Limit; COUNT]> = SpinLock::new(initial_limits());
 
 const fn initial_limits() -> [Limit; COUNT] {
     let mut limits = [Limit::NONE; COUNT];
-    limits[raw::RLIMIT_NOFILE as usize] =
-        Limit { soft: fd_table::DEFAULT_LIMIT as u64, hard: fd_table::MAX_LIMIT as u64 };
-    limits[raw::RLIMIT_STACK as usize] = Limit { soft: STACK_BYTES, hard: INFINITY };
+    limits[raw::RLIMIT_NOFILE as usize] = Limit {
+        soft: fd_table::DEFAULT_LIMIT as u64,
+        hard: fd_table::MAX_LIMIT as u64,
+    };
+    limits[raw::RLIMIT_STACK as usize] = Limit {
+        soft: STACK_BYTES,
+        hard: INFINITY,
+    };
     // Never made: core dumps, message queues, locked memory (none is ever paged out).
     limits[raw::RLIMIT_CORE as usize] = Limit::ZERO;
     limits[raw::RLIMIT_MSGQUEUE as usize] = Limit::ZERO;
-    limits[raw::RLIMIT_SIGPENDING as usize] =
-        Limit { soft: signal::MAX_QUEUED as u64, hard: signal::MAX_QUEUED as u64 };
+    limits[raw::RLIMIT_SIGPENDING as usize] = Limit {
+        soft: signal::MAX_QUEUED as u64,
+        hard: signal::MAX_QUEUED as u64,
+    };
     limits
 }
 
 fn index_of(resource: usize) -> Result<usize, Errno> {
     let index = resource as u32 as usize;
-    if index < COUNT { Ok(index) } else { Err(Errno::EINVAL) }
+    if index < COUNT {
+        Ok(index)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 fn set_limit(index: usize, new: Limit) -> Result<(), Errno> {
@@ -97,8 +114,11 @@ fn set_limit(index: usize, new: Limit) -> Result<(), Errno> {
         raw::RLIMIT_NOFILE if new.hard > fd_table::MAX_LIMIT as u64 => return Err(Errno::EPERM),
         raw::RLIMIT_NOFILE => fd_table::FILES.set_limit(new.soft as usize),
         raw::RLIMIT_FSIZE => limits::set_file_size(new.soft),
+        raw::RLIMIT_CPU => set_cpu_limit(new.soft, new.hard),
         // It says how large the initial stack may grow, which it has not done by itself since the start.
         raw::RLIMIT_STACK | raw::RLIMIT_CORE => {}
+        // What is beyond reach limits nothing, so it needs no enforcing.
+        raw::RLIMIT_AS | raw::RLIMIT_DATA | raw::RLIMIT_RSS if new.soft >= BEYOND_REACH => {}
         _ => return Err(Errno::EPERM),
     }
     table[index] = new;
@@ -107,11 +127,24 @@ fn set_limit(index: usize, new: Limit) -> Result<(), Errno> {
 
 /// Appends the table of `/proc/self/limits`.
 pub fn describe(text: &mut String) {
-    let shown = |value: u64| if value == INFINITY { String::from("unlimited") } else { format!("{value}") };
+    let shown = |value: u64| {
+        if value == INFINITY {
+            String::from("unlimited")
+        } else {
+            format!("{value}")
+        }
+    };
     let limits = *LIMITS.lock();
-    text.push_str(&format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units"));
+    text.push_str(&format!(
+        "{:<25} {:<20} {:<20} {:<10}\n",
+        "Limit", "Soft Limit", "Hard Limit", "Units"
+    ));
     for ((name, unit), limit) in NAMES.iter().zip(limits) {
-        text.push_str(&format!("{name:<25} {:<20} {:<20} {unit:<10}\n", shown(limit.soft), shown(limit.hard)));
+        text.push_str(&format!(
+            "{name:<25} {:<20} {:<20} {unit:<10}\n",
+            shown(limit.soft),
+            shown(limit.hard)
+        ));
     }
 }
 
@@ -147,7 +180,11 @@ fn prlimit64(a: &[usize; 6]) -> SysResult {
     if pid as u32 != 0 && process::thread(pid as u32).is_none() {
         return Err(Errno::ESRCH);
     }
-    let new = if new == 0 { None } else { Some(read_limit(new)?) };
+    let new = if new == 0 {
+        None
+    } else {
+        Some(read_limit(new)?)
+    };
     let old = LIMITS.lock()[index];
     if let Some(new) = new {
         set_limit(index, new)?;

@@ -40,7 +40,11 @@ impl Watch {
 }
 
 fn ask_all(watches: &mut [Watch]) -> usize {
-    watches.iter_mut().map(Watch::ask).filter(|&is_ready| is_ready).count()
+    watches
+        .iter_mut()
+        .map(Watch::ask)
+        .filter(|&is_ready| is_ready)
+        .count()
 }
 
 /// One waiter in the queues of many files, until this is dropped.
@@ -52,21 +56,33 @@ struct Registrations {
 impl Registrations {
     fn new(watches: &[Watch]) -> Self {
         let has_queue = |description: &&Arc<Description>| description.file().wait_queue().is_some();
-        let descriptions =
-            watches.iter().filter_map(|watch| watch.description.as_ref()).filter(has_queue).cloned().collect();
-        let registrations = Self { descriptions, waiter: Waiter::for_current() };
-        registrations.queues().for_each(|queue| queue.register(&registrations.waiter));
+        let descriptions = watches
+            .iter()
+            .filter_map(|watch| watch.description.as_ref())
+            .filter(has_queue)
+            .cloned()
+            .collect();
+        let registrations = Self {
+            descriptions,
+            waiter: Waiter::for_current(),
+        };
+        registrations
+            .queues()
+            .for_each(|queue| queue.register(&registrations.waiter));
         registrations
     }
 
     fn queues(&self) -> impl Iterator<Item = &WaitQueue> {
-        self.descriptions.iter().filter_map(|description| description.file().wait_queue())
+        self.descriptions
+            .iter()
+            .filter_map(|description| description.file().wait_queue())
     }
 }
 
 impl Drop for Registrations {
     fn drop(&mut self) {
-        self.queues().for_each(|queue| queue.unregister(&self.waiter));
+        self.queues()
+            .for_each(|queue| queue.unregister(&self.waiter));
     }
 }
 
@@ -153,7 +169,10 @@ fn do_poll(address: usize, count: usize, patience: Patience) -> SysResult {
     }
     let mut bytes = alloc::vec![0; count * POLL_FD_SIZE];
     copy_from_user(&mut bytes, address)?;
-    let mut watches: Vec<Watch> = bytes.chunks_exact(POLL_FD_SIZE).map(watch_of_poll_fd).collect();
+    let mut watches: Vec<Watch> = bytes
+        .chunks_exact(POLL_FD_SIZE)
+        .map(watch_of_poll_fd)
+        .collect();
     let ready = wait_for_any(&mut watches, patience)?;
     for (entry, watch) in bytes.chunks_exact_mut(POLL_FD_SIZE).zip(&watches) {
         entry[6..].copy_from_slice(&(watch.found.bits() as u16).to_ne_bytes());
@@ -168,11 +187,23 @@ fn watch_of_poll_fd(entry: &[u8]) -> Watch {
     let wanted = PollEvents::from_bits_truncate(u32::from(events)) | PollEvents::ALWAYS;
     let found = PollEvents::empty();
     if fd < 0 {
-        return Watch { description: None, wanted, found };
+        return Watch {
+            description: None,
+            wanted,
+            found,
+        };
     }
     match FILES.get(fd as usize) {
-        Ok(description) => Watch { description: Some(description), wanted, found },
-        Err(_) => Watch { description: None, wanted, found: PollEvents::NVAL },
+        Ok(description) => Watch {
+            description: Some(description),
+            wanted,
+            found,
+        },
+        Err(_) => Watch {
+            description: None,
+            wanted,
+            found: PollEvents::NVAL,
+        },
     }
 }
 
@@ -189,7 +220,9 @@ pub fn poll(a: &[usize; 6]) -> SysResult {
 fn read_patience(address: usize) -> Result<Patience, Errno> {
     match address {
         0 => Ok(Patience::Endless),
-        address => Ok(Patience::of_span(Timespec::from_words(read_user(address)?).to_ns()?)),
+        address => Ok(Patience::of_span(
+            Timespec::from_words(read_user(address)?).to_ns()?,
+        )),
     }
 }
 
@@ -211,8 +244,12 @@ fn store_rest(address: usize, patience: Patience, to_words: impl Fn(u64) -> [i64
 
 /// What each of select(2)'s three sets is about.
 const SELECT_EVENTS: [PollEvents; 3] = [
-    PollEvents::READABLE.union(PollEvents::RDBAND).union(PollEvents::ALWAYS),
-    PollEvents::WRITABLE.union(PollEvents::WRBAND).union(PollEvents::ERR),
+    PollEvents::READABLE
+        .union(PollEvents::RDBAND)
+        .union(PollEvents::ALWAYS),
+    PollEvents::WRITABLE
+        .union(PollEvents::WRBAND)
+        .union(PollEvents::ERR),
     PollEvents::PRI,
 ];
 
@@ -244,7 +281,11 @@ fn do_select(count: usize, sets: [usize; 3], patience: Patience) -> SysResult {
             .fold(PollEvents::empty(), |all, (_, events)| all | events);
         if !events.is_empty() {
             let description = Some(FILES.get(fd)?);
-            watches.push(Watch { description, wanted: events, found: PollEvents::empty() });
+            watches.push(Watch {
+                description,
+                wanted: events,
+                found: PollEvents::empty(),
+            });
             fds.push(fd);
         }
     }
@@ -286,7 +327,11 @@ fn span_of_timeval([seconds, microseconds]: [i64; 2]) -> Result<u64, Errno> {
         return Err(Errno::EINVAL);
     }
     let seconds = seconds.saturating_add(microseconds / 1_000_000);
-    Timeval { seconds, microseconds: microseconds % 1_000_000 }.to_ns()
+    Timeval {
+        seconds,
+        microseconds: microseconds % 1_000_000,
+    }
+    .to_ns()
 }
 
 /// pselect6(2): its last argument points to the mask's address and size.
@@ -294,7 +339,9 @@ fn pselect6(a: &[usize; 6]) -> SysResult {
     let &[count, read, write, except, timeout, mask] = a;
     let patience = read_patience(timeout)?;
     let [mask, mask_size] = if mask == 0 { [0, 0] } else { read_user(mask)? };
-    let result = with_mask(mask, mask_size, || do_select(count, [read, write, except], patience));
+    let result = with_mask(mask, mask_size, || {
+        do_select(count, [read, write, except], patience)
+    });
     store_rest(timeout, patience, |ns| Timespec::from_ns(ns).to_words());
     result
 }

@@ -42,7 +42,11 @@ struct Pool {
     reseeded_ns: u64,
 }
 
-static POOL: SpinLock<Pool> = SpinLock::new(Pool { key: [0; KEY_SIZE], is_seeded: false, reseeded_ns: 0 });
+static POOL: SpinLock<Pool> = SpinLock::new(Pool {
+    key: [0; KEY_SIZE],
+    is_seeded: false,
+    reseeded_ns: 0,
+});
 
 /// What interrupts added since the last reseeding.
 static INTERRUPT_JITTER: AtomicU64 = AtomicU64::new(0);
@@ -175,7 +179,11 @@ fn getrandom(a: &[usize; 6]) -> SysResult {
         let now = chunk.len().min(len - filled);
         generator.fill_bytes(&mut chunk[..now]);
         if let Err(fault) = copy_to_user(out.wrapping_add(filled), &chunk[..now]) {
-            return if filled == 0 { Err(fault.into()) } else { Ok(filled) };
+            return if filled == 0 {
+                Err(fault.into())
+            } else {
+                Ok(filled)
+            };
         }
         filled += now;
         // A long request ends early for a signal, a short one never does.
@@ -203,7 +211,11 @@ mod tests {
     #[test]
     fn every_bit_of_the_input_changes_the_key() {
         let key = |input: &[u8]| {
-            let mut pool = Pool { key: [7; KEY_SIZE], is_seeded: true, reseeded_ns: 0 };
+            let mut pool = Pool {
+                key: [7; KEY_SIZE],
+                is_seeded: true,
+                reseeded_ns: 0,
+            };
             pool.absorb(input);
             pool.take_key()
         };
@@ -220,6 +232,10 @@ mod tests {
         let ones: u32 = bytes.iter().map(|byte| byte.count_ones()).sum();
         let half = (bytes.len() * 4) as i64;
         // Six standard deviations.
-        assert!((i64::from(ones) - half).abs() < 6 * 362, "{ones} of {}", half * 2);
+        assert!(
+            (i64::from(ones) - half).abs() < 6 * 362,
+            "{ones} of {}",
+            half * 2
+        );
     }
 }

@@ -57,7 +57,13 @@ fn sched_getaffinity(a: &[usize; 6]) -> SysResult {
     if len < MASK_SIZE || !len.is_multiple_of(MASK_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let cpus = thread_of(tid)?.affinity().and(smp::online_cpus());
+    // No thread has a negative id; unlike its siblings this call says so.
+    let thread = if (tid as i32) < 0 {
+        Err(Errno::ESRCH)
+    } else {
+        thread_of(tid)
+    };
+    let cpus = thread?.affinity().and(smp::online_cpus());
     write_user(out, &cpus.bits())?;
     Ok(MASK_SIZE)
 }
@@ -134,7 +140,10 @@ fn set_policy(thread: &ThreadRef, policy: u32, param: usize) -> SysResult {
         return Err(Errno::EINVAL);
     }
     let policy = policy_from(policy, read_user(param)?)?;
-    thread.set_scheduling(Scheduling { policy, ..thread.scheduling() });
+    thread.set_scheduling(Scheduling {
+        policy,
+        ..thread.scheduling()
+    });
     Ok(0)
 }
 
@@ -172,7 +181,9 @@ fn sched_get_priority_min(a: &[usize; 6]) -> SysResult {
 fn threads_of(which: usize, who: usize) -> Result<alloc::vec::Vec<ThreadRef>, Errno> {
     let is_ours = |own: u32| who as u32 == 0 || who as u32 == own;
     match which as u32 {
-        raw::PRIO_PROCESS => thread_of(who).map(|thread| alloc::vec![thread]).map_err(|_| Errno::ESRCH),
+        raw::PRIO_PROCESS => thread_of(who)
+            .map(|thread| alloc::vec![thread])
+            .map_err(|_| Errno::ESRCH),
         raw::PRIO_PGRP if is_ours(process::pid()) => Ok(process::threads()),
         raw::PRIO_USER if is_ours(super::credentials::real_user()) => Ok(process::threads()),
         raw::PRIO_PGRP | raw::PRIO_USER => Err(Errno::ESRCH),
@@ -183,7 +194,11 @@ fn threads_of(which: usize, who: usize) -> Result<alloc::vec::Vec<ThreadRef>, Er
 /// getpriority(2): returns 20 minus the nice value, so that it is never an error number.
 fn getpriority(a: &[usize; 6]) -> SysResult {
     let threads = threads_of(a[0], a[1])?;
-    let nice = threads.iter().map(|thread| thread.scheduling().nice).min().ok_or(Errno::ESRCH)?;
+    let nice = threads
+        .iter()
+        .map(|thread| thread.scheduling().nice)
+        .min()
+        .ok_or(Errno::ESRCH)?;
     Ok((20 - i32::from(nice)) as usize)
 }
 
@@ -191,7 +206,10 @@ fn getpriority(a: &[usize; 6]) -> SysResult {
 fn setpriority(a: &[usize; 6]) -> SysResult {
     let nice = (a[2] as i32).clamp(-20, 19) as i8;
     for thread in threads_of(a[0], a[1])? {
-        thread.set_scheduling(Scheduling { nice, ..thread.scheduling() });
+        thread.set_scheduling(Scheduling {
+            nice,
+            ..thread.scheduling()
+        });
     }
     Ok(0)
 }

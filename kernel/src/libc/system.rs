@@ -54,7 +54,11 @@ pub fn host_name() -> Vec<u8> {
 
 fn name_or(name: &SpinLock<Vec<u8>>, default: &[u8]) -> Vec<u8> {
     let name = name.lock().clone();
-    if name.is_empty() { default.to_vec() } else { name }
+    if name.is_empty() {
+        default.to_vec()
+    } else {
+        name
+    }
 }
 
 /// Names the machine (sethostname(2)).
@@ -106,7 +110,9 @@ fn sysinfo(a: &[usize; 6]) -> SysResult {
     const SIZE: usize = size_of::<linux_raw_sys::system::sysinfo>();
     let stats = memory::memory_stats();
     let mut bytes = [0u8; SIZE];
-    let mut put = |word: usize, value: u64| bytes[word * 8..word * 8 + 8].copy_from_slice(&value.to_ne_bytes());
+    let mut put = |word: usize, value: u64| {
+        bytes[word * 8..word * 8 + 8].copy_from_slice(&value.to_ne_bytes())
+    };
     put(0, monotonic_ns() / NS_PER_SEC);
     // 1 to 3: loads.
     put(4, stats.total as u64);

@@ -70,7 +70,15 @@ struct Handover {
 /// The stack and the thread pointer are as `entry` needs them, and nobody else uses them.
 pub unsafe fn start_main(name: &str, start: UserStart) -> Result<ThreadRef, Errno> {
     // SAFETY: the caller's contract.
-    unsafe { spawn(start, ThreadName::new(name), SignalSet::EMPTY, Scheduled::default(), |_| ()) }
+    unsafe {
+        spawn(
+            start,
+            ThreadName::new(name),
+            SignalSet::EMPTY,
+            Scheduled::default(),
+            |_| (),
+        )
+    }
 }
 
 /// What a thread inherits from the one that starts it, besides name and mask.
@@ -81,7 +89,10 @@ struct Scheduled {
 
 impl Default for Scheduled {
     fn default() -> Self {
-        Self { affinity: smp::CpuMask::ALL, scheduling: smp::Scheduling::default() }
+        Self {
+            affinity: smp::CpuMask::ALL,
+            scheduling: smp::Scheduling::default(),
+        }
     }
 }
 
@@ -99,9 +110,13 @@ unsafe fn spawn(
 ) -> Result<ThreadRef, Errno> {
     let kernel_stack_top = memory::alloc_kernel_stack().ok_or(Errno::EAGAIN)?;
     let data = ThreadData::new(mask);
-    data.clear_child_tid.store(start.clear_child_tid, Ordering::Relaxed);
+    data.clear_child_tid
+        .store(start.clear_child_tid, Ordering::Relaxed);
     let thread_pointer = start.thread_pointer;
-    let handover = Arc::new(Handover { start, is_released: AtomicBool::new(false) });
+    let handover = Arc::new(Handover {
+        start,
+        is_released: AtomicBool::new(false),
+    });
     let thread = smp::spawn(ThreadConfig {
         name,
         entry: begin,
@@ -129,14 +144,20 @@ fn free_stack(thread: &Thread) {
 /// The first function of a thread, on its kernel stack.
 extern "C" fn begin(handover: usize) -> ! {
     // SAFETY: `spawn` made this pointer by `Arc::into_raw`, for this one use.
-    let handover = unsafe { Arc::from_raw(core::ptr::with_exposed_provenance::<Handover>(handover)) };
+    let handover =
+        unsafe { Arc::from_raw(core::ptr::with_exposed_provenance::<Handover>(handover)) };
     // C finds its thread id stored when the thread runs and when the starter goes on, whichever
     // is first; and the starter stores it, because a thread that had ended meanwhile could
     // have given the memory back.
     while !handover.is_released.load(Ordering::Acquire) {
         smp::park(None, false);
     }
-    let UserStart { entry, argument, stack_top, .. } = handover.start;
+    let UserStart {
+        entry,
+        argument,
+        stack_top,
+        ..
+    } = handover.start;
     drop(handover);
     // SAFETY: the contract of `spawn`.
     unsafe { arch::enter_user(entry, argument, stack_top) }
@@ -144,13 +165,29 @@ extern "C" fn begin(handover: usize) -> ! {
 
 /// `THREAD_START`.
 fn thread_start(a: &[usize; 6]) -> SysResult {
-    let &[entry, argument, stack_top, thread_pointer, clear_child_tid, tid_out] = a;
+    let &[
+        entry,
+        argument,
+        stack_top,
+        thread_pointer,
+        clear_child_tid,
+        tid_out,
+    ] = a;
     let current = smp::current();
     let mask = ThreadData::of(&current).map_or(SignalSet::EMPTY, |data| data.signals.lock().mask);
     // SAFETY: by the contract of `kernel_thread_start` it is such a function.
     let entry = unsafe { core::mem::transmute::<usize, extern "C" fn(usize) -> !>(entry) };
-    let start = UserStart { entry, argument, stack_top, thread_pointer, clear_child_tid };
-    let scheduled = Scheduled { affinity: current.affinity(), scheduling: current.scheduling() };
+    let start = UserStart {
+        entry,
+        argument,
+        stack_top,
+        thread_pointer,
+        clear_child_tid,
+    };
+    let scheduled = Scheduled {
+        affinity: current.affinity(),
+        scheduling: current.scheduling(),
+    };
     let store_tid = |tid: u32| {
         // As with CLONE_PARENT_SETTID, a bad address is the caller's loss.
         let _ = write_user(tid_out, &tid);
@@ -187,7 +224,10 @@ fn exit_group(a: &[usize; 6]) -> SysResult {
 
 fn end_process(status: i32) -> ! {
     let status = status & 0xff;
-    log::info!("kernel.process", "the interpreter ended with status {status}");
+    log::info!(
+        "kernel.process",
+        "the interpreter ended with status {status}"
+    );
     process::exited(status)
 }
 
@@ -249,7 +289,15 @@ mod symbols {
     use core::ffi::c_void;
 
     unsafe extern "C" {
-        fn kernel_syscall(number: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+        fn kernel_syscall(
+            number: usize,
+            a: usize,
+            b: usize,
+            c: usize,
+            d: usize,
+            e: usize,
+            f: usize,
+        ) -> isize;
     }
 
     /// Starts a thread that runs `entry(argument)` on the stack that ends at `stack_top`, with
@@ -292,7 +340,15 @@ mod symbols {
     pub unsafe extern "C" fn kernel_unmap_and_exit(base: *mut c_void, len: usize) -> ! {
         // SAFETY: the caller's contract. The call returns only if the range is none of munmap's.
         unsafe {
-            kernel_syscall(UNMAP_AND_EXIT as usize, base.expose_provenance(), len, 0, 0, 0, 0);
+            kernel_syscall(
+                UNMAP_AND_EXIT as usize,
+                base.expose_provenance(),
+                len,
+                0,
+                0,
+                0,
+                0,
+            );
         }
         panic!("a thread gave back a stack that is none");
     }

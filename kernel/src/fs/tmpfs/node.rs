@@ -95,9 +95,9 @@ impl Node {
     }
 
     /// Makes a device node in this directory; used when the file system is filled.
-    pub fn add_device(&self, name: &'static str, mode: u32, represents: u64, open: DeviceOpen) -> Result<(), Errno> {
+    pub fn add_device(&self, name: &str, mode: u32, represents: u64, open: DeviceOpen) -> Result<(), Errno> {
         let device = Node::new(&self.fs, self.fs.take_number(), mode, Body::Device { represents, open }, clock::now());
-        self.directory()?.insert_new(Name::Static(name.as_bytes()), Arc::new(device))
+        self.directory()?.insert_new(Name::new(name.as_bytes()), Arc::new(device))
     }
 
     pub(super) fn directory(&self) -> Result<&Directory, Errno> {

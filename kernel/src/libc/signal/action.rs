@@ -50,17 +50,32 @@ impl Action {
     pub const SIZE: usize = size_of::<Self>();
 
     /// The default action.
-    pub const DEFAULT: Self = Self { handler: HANDLER_DEFAULT, flags: 0, restorer: 0, mask: 0 };
+    pub const DEFAULT: Self = Self {
+        handler: HANDLER_DEFAULT,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
 
     /// As C's bytes say.
     pub fn from_words(words: [u64; 4]) -> Self {
         let [handler, flags, restorer, mask] = words;
-        Self { handler: handler as usize, flags, restorer: restorer as usize, mask }
+        Self {
+            handler: handler as usize,
+            flags,
+            restorer: restorer as usize,
+            mask,
+        }
     }
 
     /// The words that C reads.
     pub fn to_words(self) -> [u64; 4] {
-        [self.handler as u64, self.flags, self.restorer as u64, self.mask]
+        [
+            self.handler as u64,
+            self.flags,
+            self.restorer as u64,
+            self.mask,
+        ]
     }
 
     fn has(&self, flag: u32) -> bool {
@@ -77,7 +92,9 @@ impl Action {
         match self.handler {
             HANDLER_IGNORE => Disposition::Ignore,
             HANDLER_DEFAULT => match signal.default_action() {
-                DefaultAction::Ignore | DefaultAction::Continue | DefaultAction::Stop => Disposition::Ignore,
+                DefaultAction::Ignore | DefaultAction::Continue | DefaultAction::Stop => {
+                    Disposition::Ignore
+                }
                 action => Disposition::Default(action),
             },
             entry => {
@@ -105,7 +122,9 @@ pub struct ActionTable {
 impl ActionTable {
     /// Every action at its default.
     pub const fn new() -> Self {
-        Self { actions: [Action::DEFAULT; Signal::COUNT] }
+        Self {
+            actions: [Action::DEFAULT; Signal::COUNT],
+        }
     }
 
     /// The action of `signal`.
@@ -147,15 +166,22 @@ mod tests {
     #[test]
     fn flags_shape_the_handler() {
         let mask = SignalSet::of(&[Signal::SIGUSR2, Signal::SIGKILL]);
-        let Disposition::Handle(handler) = action(0x1000, raw::SA_RESTART, mask.bits()).disposition(Signal::SIGUSR1)
+        let Disposition::Handle(handler) =
+            action(0x1000, raw::SA_RESTART, mask.bits()).disposition(Signal::SIGUSR1)
         else {
             panic!("a function address is a handler");
         };
-        assert_eq!(handler.blocks, SignalSet::of(&[Signal::SIGUSR1, Signal::SIGUSR2]));
+        assert_eq!(
+            handler.blocks,
+            SignalSet::of(&[Signal::SIGUSR1, Signal::SIGUSR2])
+        );
         assert!(handler.restarts_calls && !handler.is_one_shot && !handler.on_alternate_stack);
-        let Disposition::Handle(handler) =
-            action(0x1000, raw::SA_NODEFER | raw::SA_RESETHAND | raw::SA_ONSTACK, 0).disposition(Signal::SIGUSR1)
-        else {
+        let Disposition::Handle(handler) = action(
+            0x1000,
+            raw::SA_NODEFER | raw::SA_RESETHAND | raw::SA_ONSTACK,
+            0,
+        )
+        .disposition(Signal::SIGUSR1) else {
             panic!("a function address is a handler");
         };
         assert_eq!(handler.blocks, SignalSet::EMPTY);
@@ -166,7 +192,10 @@ mod tests {
     fn default_and_ignore() {
         let mut table = ActionTable::new();
         assert_eq!(table.disposition(Signal::SIGCHLD), Disposition::Ignore);
-        assert_eq!(table.disposition(Signal::SIGTERM), Disposition::Default(DefaultAction::Terminate));
+        assert_eq!(
+            table.disposition(Signal::SIGTERM),
+            Disposition::Default(DefaultAction::Terminate)
+        );
         let old = table.set(Signal::SIGTERM, action(HANDLER_IGNORE, 0, 0));
         assert_eq!(old, Action::DEFAULT);
         assert_eq!(table.disposition(Signal::SIGTERM), Disposition::Ignore);

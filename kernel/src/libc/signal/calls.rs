@@ -38,7 +38,11 @@ pub const CALLS: Calls = &[
 const SET_SIZE: usize = size_of::<u64>();
 
 fn check_set_size(size: usize) -> Result<(), Errno> {
-    if size == SET_SIZE { Ok(()) } else { Err(Errno::EINVAL) }
+    if size == SET_SIZE {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// A signal number as C passes it: an `int`.
@@ -48,7 +52,11 @@ fn signal_of(number: usize) -> Result<Signal, Errno> {
 
 /// Like [`signal_of`], but 0 is no signal: only the target is checked.
 fn signal_or_none(number: usize) -> Result<Option<Signal>, Errno> {
-    if number as u32 == 0 { Ok(None) } else { signal_of(number).map(Some) }
+    if number as u32 == 0 {
+        Ok(None)
+    } else {
+        signal_of(number).map(Some)
+    }
 }
 
 /// Reads a signal set of C.
@@ -61,7 +69,11 @@ fn rt_sigaction(a: &[usize; 6]) -> SysResult {
     let &[number, new, old, size, ..] = a;
     check_set_size(size)?;
     let signal = signal_of(number)?;
-    let action = if new == 0 { None } else { Some(Action::from_words(read_user(new)?)) };
+    let action = if new == 0 {
+        None
+    } else {
+        Some(Action::from_words(read_user(new)?))
+    };
     if action.is_some() && SignalSet::UNBLOCKABLE.contains(signal) {
         return Err(Errno::EINVAL);
     }
@@ -124,7 +136,11 @@ fn rt_sigpending(a: &[usize; 6]) -> SysResult {
         let process = PROCESS.signals.lock();
         let current = smp::current();
         let state = data_of(&current).signals.lock();
-        process.pending.members().union(state.pending.members()).intersection(state.mask)
+        process
+            .pending
+            .members()
+            .union(state.pending.members())
+            .intersection(state.mask)
     };
     copy_to_user(set, &pending.bits().to_ne_bytes()[..size])?;
     Ok(0)
@@ -196,7 +212,9 @@ fn rt_sigtimedwait(a: &[usize; 6]) -> SysResult {
     let wanted = read_set(set)?.without(SignalSet::UNBLOCKABLE);
     let deadline_ns = match timeout {
         0 => None,
-        address => Some(monotonic_ns().saturating_add(Timespec::from_words(read_user(address)?).to_ns()?)),
+        address => {
+            Some(monotonic_ns().saturating_add(Timespec::from_words(read_user(address)?).to_ns()?))
+        }
     };
     let current = smp::current();
     let data = data_of(&current);
@@ -217,7 +235,9 @@ fn rt_sigtimedwait(a: &[usize; 6]) -> SysResult {
         }
         if smp::park(deadline_ns, true) == Wake::TimedOut {
             let mut process = PROCESS.signals.lock();
-            break process.take(&mut data.signals.lock(), wanted).ok_or(Errno::EAGAIN);
+            break process
+                .take(&mut data.signals.lock(), wanted)
+                .ok_or(Errno::EAGAIN);
         }
     };
     data.signals.lock().awaited = SignalSet::EMPTY;
@@ -255,7 +275,11 @@ fn kill(a: &[usize; 6]) -> SysResult {
     Ok(0)
 }
 
-fn send_to_thread(tid: i32, signal: Option<Signal>, info: impl FnOnce(Signal) -> SignalInfo) -> SysResult {
+fn send_to_thread(
+    tid: i32,
+    signal: Option<Signal>,
+    info: impl FnOnce(Signal) -> SignalInfo,
+) -> SysResult {
     if tid <= 0 {
         return Err(Errno::EINVAL);
     }
@@ -270,7 +294,9 @@ fn send_to_thread(tid: i32, signal: Option<Signal>, info: impl FnOnce(Signal) ->
 fn tkill(a: &[usize; 6]) -> SysResult {
     let &[tid, number, ..] = a;
     let signal = signal_or_none(number)?;
-    send_to_thread(tid as i32, signal, |signal| SignalInfo::from_thread(signal, process::pid() as i32))
+    send_to_thread(tid as i32, signal, |signal| {
+        SignalInfo::from_thread(signal, process::pid() as i32)
+    })
 }
 
 /// tgkill(2).
@@ -283,7 +309,9 @@ fn tgkill(a: &[usize; 6]) -> SysResult {
     if pid as u32 != process::pid() {
         return Err(Errno::ESRCH);
     }
-    send_to_thread(tid as i32, signal, |signal| SignalInfo::from_thread(signal, process::pid() as i32))
+    send_to_thread(tid as i32, signal, |signal| {
+        SignalInfo::from_thread(signal, process::pid() as i32)
+    })
 }
 
 /// Reads the `siginfo_t` that a caller made up.
@@ -339,13 +367,20 @@ fn sigaltstack(a: &[usize; 6]) -> SysResult {
         data.signals.lock().alternate = after;
     }
     if old != 0 {
-        let mut flags = if before.is_auto_disarmed { raw::SS_AUTODISARM } else { 0 };
+        let mut flags = if before.is_auto_disarmed {
+            raw::SS_AUTODISARM
+        } else {
+            0
+        };
         if before.len == 0 {
             flags |= raw::SS_DISABLE;
         } else if is_on_it {
             flags |= raw::SS_ONSTACK;
         }
-        write_user(old, &[before.base as u64, u64::from(flags), before.len as u64])?;
+        write_user(
+            old,
+            &[before.base as u64, u64::from(flags), before.len as u64],
+        )?;
     }
     Ok(0)
 }

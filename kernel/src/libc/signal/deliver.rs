@@ -42,7 +42,9 @@ pub(super) fn deliver_all(mut registers: Option<&mut arch::Registers>) {
         match step {
             Step::GoOn => return,
             Step::Call(delivery) => call_handler(data, delivery, registers.as_deref_mut()),
-            Step::End(signal, info, action) => end_process(signal, &info, action, registers.as_deref()),
+            Step::End(signal, info, action) => {
+                end_process(signal, &info, action, registers.as_deref())
+            }
         }
     }
 }
@@ -51,9 +53,15 @@ pub(super) fn deliver_all(mut registers: Option<&mut arch::Registers>) {
 type CHandler = unsafe extern "C" fn(usize, usize, usize);
 
 /// Calls one handler and restores the mask after it.
-fn call_handler(data: &ThreadData, mut delivery: Delivery, registers: Option<&mut arch::Registers>) {
+fn call_handler(
+    data: &ThreadData,
+    mut delivery: Delivery,
+    registers: Option<&mut arch::Registers>,
+) {
     if let Some(id) = delivery.info.timer() {
-        delivery.info.set_overrun(crate::libc::time::posix_timer::delivered(id));
+        delivery
+            .info
+            .set_overrun(crate::libc::time::posix_timer::delivered(id));
     }
     let stack = {
         let mut state = data.signals.lock();
@@ -63,15 +71,27 @@ fn call_handler(data: &ThreadData, mut delivery: Delivery, registers: Option<&mu
         }
         alternate
     };
-    let mut context =
-        arch::UserContext::new(delivery.restore.bits(), stack.base, stack.len, registers.as_deref());
+    let mut context = arch::UserContext::new(
+        delivery.restore.bits(),
+        stack.base,
+        stack.len,
+        registers.as_deref(),
+    );
     let context_address = (&raw mut context).expose_provenance();
     let info_address = delivery.info.as_bytes().as_ptr().expose_provenance();
-    let arguments = [delivery.signal.number() as usize, info_address, context_address];
+    let arguments = [
+        delivery.signal.number() as usize,
+        info_address,
+        context_address,
+    ];
     // SAFETY: the program gave this address to sigaction(2) as that of such a function.
     let handler = unsafe { core::mem::transmute::<usize, CHandler>(delivery.handler.entry) };
     // The context lies on the stack we are on.
-    let alternate = delivery.handler.on_alternate_stack.then(|| stack.top_for(context_address)).flatten();
+    let alternate = delivery
+        .handler
+        .on_alternate_stack
+        .then(|| stack.top_for(context_address))
+        .flatten();
     // SAFETY: the arguments are those of a handler and outlive it; the stack is the one that the
     // program gave to sigaltstack(2), and nothing runs on it.
     unsafe {
@@ -91,9 +111,19 @@ fn call_handler(data: &ThreadData, mut delivery: Delivery, registers: Option<&mu
 }
 
 /// Ends the process as the default action of `signal` asks.
-fn end_process(signal: Signal, info: &SignalInfo, action: DefaultAction, registers: Option<&arch::Registers>) -> ! {
+fn end_process(
+    signal: Signal,
+    info: &SignalInfo,
+    action: DefaultAction,
+    registers: Option<&arch::Registers>,
+) -> ! {
     if action == DefaultAction::Core {
-        log::error!("kernel.signal", "{signal:?} (code {}, address {:#x}) ends the interpreter", info.code(), info.address());
+        log::error!(
+            "kernel.signal",
+            "{signal:?} (code {}, address {:#x}) ends the interpreter",
+            info.code(),
+            info.address()
+        );
         arch::report_fatal_signal(signal.number(), info.address(), registers);
     }
     log::warn!("kernel.signal", "{signal:?} ends the interpreter");
@@ -104,7 +134,9 @@ fn end_process(signal: Signal, info: &SignalInfo, action: DefaultAction, registe
 /// handler, or the end. If not, an interrupted wait goes on.
 pub fn has_effect() -> bool {
     let current = smp::current();
-    let Some(data) = ThreadData::of(&current) else { return false };
+    let Some(data) = ThreadData::of(&current) else {
+        return false;
+    };
     current.clear_notify(NOTIFY_SIGNAL);
     let effective = {
         let process = PROCESS.signals.lock();

@@ -11,7 +11,9 @@ use crate::process::{PROCESS, ThreadData};
 
 /// Appends the lines about `thread`.
 pub fn describe(thread: &Thread, text: &mut String) {
-    let Some(data) = ThreadData::of(thread) else { return };
+    let Some(data) = ThreadData::of(thread) else {
+        return;
+    };
     let (shared, ignored, caught) = {
         let process = PROCESS.signals.lock();
         let (mut ignored, mut caught) = (SignalSet::EMPTY, SignalSet::EMPTY);
@@ -29,8 +31,13 @@ pub fn describe(thread: &Thread, text: &mut String) {
         let state = data.signals.lock();
         (state.pending.members(), state.mask)
     };
-    let lines =
-        [("SigPnd", own), ("ShdPnd", shared), ("SigBlk", blocked), ("SigIgn", ignored), ("SigCgt", caught)];
+    let lines = [
+        ("SigPnd", own),
+        ("ShdPnd", shared),
+        ("SigBlk", blocked),
+        ("SigIgn", ignored),
+        ("SigCgt", caught),
+    ];
     for (name, set) in lines {
         text.push_str(&format!("{name}:\t{:016x}\n", set.bits()));
     }

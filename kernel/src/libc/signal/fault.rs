@@ -22,8 +22,13 @@ pub fn fault_stack(signal: Signal, stack_pointer: usize) -> Option<usize> {
     if state.mask.contains(signal) {
         return None;
     }
-    let Disposition::Handle(handler) = process.actions.disposition(signal) else { return None };
-    let alternate = handler.on_alternate_stack.then(|| state.alternate.top_for(stack_pointer)).flatten();
+    let Disposition::Handle(handler) = process.actions.disposition(signal) else {
+        return None;
+    };
+    let alternate = handler
+        .on_alternate_stack
+        .then(|| state.alternate.top_for(stack_pointer))
+        .flatten();
     Some(alternate.unwrap_or(stack_pointer))
 }
 
@@ -35,7 +40,11 @@ pub fn deliver_fault(signal: Signal, code: i32, address: usize, registers: &mut 
     if let Some(data) = ThreadData::of(&current) {
         let mut process = PROCESS.signals.lock();
         let mut state = data.signals.lock();
-        process.force(&mut state, signal, SignalInfo::from_fault(signal, code, address));
+        process.force(
+            &mut state,
+            signal,
+            SignalInfo::from_fault(signal, code, address),
+        );
     }
     deliver::deliver_all(Some(registers));
 }

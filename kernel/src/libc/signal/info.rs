@@ -26,7 +26,9 @@ impl SignalInfo {
     pub const SIZE: usize = raw::SI_MAX_SIZE as usize;
 
     fn new(signal: Signal, code: i32) -> Self {
-        let mut info = Self { bytes: [0; Self::SIZE] };
+        let mut info = Self {
+            bytes: [0; Self::SIZE],
+        };
         info.put_i32(SIGNO, signal.number());
         info.put_i32(CODE, code);
         info

@@ -23,7 +23,10 @@ pub struct QueueFull;
 impl Queue {
     /// Nothing pending.
     pub const fn new() -> Self {
-        Self { members: SignalSet::EMPTY, infos: VecDeque::new() }
+        Self {
+            members: SignalSet::EMPTY,
+            infos: VecDeque::new(),
+        }
     }
 
     /// The signals of which at least one instance is pending.
@@ -89,8 +92,12 @@ mod tests {
     #[test]
     fn a_standard_signal_is_pending_once_and_keeps_its_first_story() {
         let mut queue = Queue::new();
-        queue.push(Signal::SIGUSR1, sent(Signal::SIGUSR1, 1)).unwrap();
-        queue.push(Signal::SIGUSR1, sent(Signal::SIGUSR1, 2)).unwrap();
+        queue
+            .push(Signal::SIGUSR1, sent(Signal::SIGUSR1, 1))
+            .unwrap();
+        queue
+            .push(Signal::SIGUSR1, sent(Signal::SIGUSR1, 2))
+            .unwrap();
         let all = SignalSet::from_bits(!0);
         assert!(queue.take(all) == Some((Signal::SIGUSR1, sent(Signal::SIGUSR1, 1))));
         assert!(queue.take(all).is_none());

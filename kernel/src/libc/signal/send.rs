@@ -13,7 +13,9 @@ pub fn to_thread(thread: &ThreadRef, signal: Signal, info: SignalInfo) -> Result
     let must_look = {
         let mut process = PROCESS.signals.lock();
         let mut state = data.signals.lock();
-        process.send_to_thread(&mut state, signal, info).map_err(|_| Errno::EAGAIN)?
+        process
+            .send_to_thread(&mut state, signal, info)
+            .map_err(|_| Errno::EAGAIN)?
     };
     if must_look {
         thread.interrupt();
@@ -27,7 +29,11 @@ pub fn raise_in_current(number: u32) {
     let current = smp::current_ref();
     if let Some(signal) = Signal::new(number as usize) {
         // A standard signal never finds the queue full, and a kernel thread has no signals.
-        let _ = to_thread(&current, signal, SignalInfo::from_user(signal, process::pid() as i32));
+        let _ = to_thread(
+            &current,
+            signal,
+            SignalInfo::from_user(signal, process::pid() as i32),
+        );
     }
 }
 
@@ -35,12 +41,19 @@ pub fn raise_in_current(number: u32) {
 /// then any other thread that does not.
 pub fn to_process(signal: Signal, info: SignalInfo) -> Result<(), Errno> {
     let threads = process::threads();
-    let main = threads.iter().find(|thread| thread.tid() == process::pid()).or_else(|| threads.first());
-    let Some(main) = main else { return Err(Errno::ESRCH) };
+    let main = threads
+        .iter()
+        .find(|thread| thread.tid() == process::pid())
+        .or_else(|| threads.first());
+    let Some(main) = main else {
+        return Err(Errno::ESRCH);
+    };
     let must_look = {
         let mut process = PROCESS.signals.lock();
         let state = data_of(main).signals.lock();
-        process.send(&state, signal, info).map_err(|_| Errno::EAGAIN)?
+        process
+            .send(&state, signal, info)
+            .map_err(|_| Errno::EAGAIN)?
     };
     if must_look {
         choose(main, &threads, signal);

@@ -49,7 +49,9 @@ impl Signal {
 
     /// The signal with this number, if there is one.
     pub fn new(number: usize) -> Option<Self> {
-        (1..=Self::COUNT).contains(&number).then_some(Self(number as u8))
+        (1..=Self::COUNT)
+            .contains(&number)
+            .then_some(Self(number as u8))
     }
 
     /// Its number.
@@ -178,7 +180,11 @@ impl SignalSet {
     /// The member to deliver first: a synchronous one, else the lowest number.
     pub fn first(self) -> Option<Signal> {
         let synchronous = self.intersection(Self::SYNCHRONOUS);
-        let among = if synchronous.is_empty() { self } else { synchronous };
+        let among = if synchronous.is_empty() {
+            self
+        } else {
+            synchronous
+        };
         Signal::new(among.0.trailing_zeros() as usize + 1)
     }
 }
@@ -212,6 +218,9 @@ mod tests {
         assert_eq!(Signal::SIGINT.default_action(), DefaultAction::Terminate);
         assert_eq!(Signal::SIGABRT.default_action(), DefaultAction::Core);
         assert_eq!(Signal::SIGWINCH.default_action(), DefaultAction::Ignore);
-        assert_eq!(Signal::new(64).unwrap().default_action(), DefaultAction::Terminate);
+        assert_eq!(
+            Signal::new(64).unwrap().default_action(),
+            DefaultAction::Terminate
+        );
     }
 }

@@ -21,7 +21,11 @@ pub struct AlternateStack {
 
 impl AlternateStack {
     /// None is set.
-    pub const NONE: Self = Self { base: 0, len: 0, is_auto_disarmed: false };
+    pub const NONE: Self = Self {
+        base: 0,
+        len: 0,
+        is_auto_disarmed: false,
+    };
 
     /// Code whose stack pointer is `stack_pointer` runs on it.
     pub fn contains(&self, stack_pointer: usize) -> bool {
@@ -104,10 +108,19 @@ impl ThreadState {
     }
 }
 
+impl Default for ProcessState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ProcessState {
     /// No signal pending, all actions at their defaults.
     pub const fn new() -> Self {
-        Self { actions: ActionTable::new(), pending: Queue::new() }
+        Self {
+            actions: ActionTable::new(),
+            pending: Queue::new(),
+        }
     }
 
     /// Adds `signal` to what `thread` holds, or drops it where it would be ignored.
@@ -127,7 +140,12 @@ impl ProcessState {
 
     /// Adds `signal` to what the process holds, or drops it where it would be ignored.
     /// Tells whether a thread must be chosen that takes it. `main` is the first thread.
-    pub fn send(&mut self, main: &ThreadState, signal: Signal, info: SignalInfo) -> Result<bool, QueueFull> {
+    pub fn send(
+        &mut self,
+        main: &ThreadState,
+        signal: Signal,
+        info: SignalInfo,
+    ) -> Result<bool, QueueFull> {
         if self.drops(main, signal) {
             return Ok(false);
         }
@@ -152,13 +170,20 @@ impl ProcessState {
     /// What comes first of all that would happen to `thread` now: how the interrupted call ends
     /// depends on it.
     pub fn first_effect(&self, thread: &ThreadState) -> Option<Disposition> {
-        let unblocked = |queue: &Queue| self.actions.effective(queue.members().without(thread.mask));
-        let signal = unblocked(&thread.pending).first().or_else(|| unblocked(&self.pending).first())?;
+        let unblocked =
+            |queue: &Queue| self.actions.effective(queue.members().without(thread.mask));
+        let signal = unblocked(&thread.pending)
+            .first()
+            .or_else(|| unblocked(&self.pending).first())?;
         Some(self.actions.disposition(signal))
     }
 
     /// Takes one signal that `wanted` names, whether blocked or not.
-    pub fn take(&mut self, thread: &mut ThreadState, wanted: SignalSet) -> Option<(Signal, SignalInfo)> {
+    pub fn take(
+        &mut self,
+        thread: &mut ThreadState,
+        wanted: SignalSet,
+    ) -> Option<(Signal, SignalInfo)> {
         let synchronous = wanted.intersection(SignalSet::SYNCHRONOUS);
         thread
             .pending
@@ -190,7 +215,12 @@ impl ProcessState {
                     }
                     let restore = thread.saved_mask.take().unwrap_or(thread.mask);
                     thread.set_mask(thread.mask.union(handler.blocks));
-                    return Step::Call(Delivery { signal, info, handler, restore });
+                    return Step::Call(Delivery {
+                        signal,
+                        info,
+                        handler,
+                        restore,
+                    });
                 }
             }
         }

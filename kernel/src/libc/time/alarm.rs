@@ -35,7 +35,10 @@ struct Alarms {
     set: BTreeMap<u64, u64>,
 }
 
-static ALARMS: SpinLock<Alarms> = SpinLock::new(Alarms { due: BTreeMap::new(), set: BTreeMap::new() });
+static ALARMS: SpinLock<Alarms> = SpinLock::new(Alarms {
+    due: BTreeMap::new(),
+    set: BTreeMap::new(),
+});
 static THREAD: SpinLock<Option<ThreadRef>> = SpinLock::new(None);
 static IS_STARTED: AtomicBool = AtomicBool::new(false);
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -43,7 +46,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 impl Alarm {
     /// An alarm that is not set.
     pub fn new() -> Self {
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed) }
+        Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// Has `target` told at `deadline_ns`, and no longer at the deadline set before.
@@ -52,7 +57,10 @@ impl Alarm {
         let (old, is_first) = {
             let mut alarms = ALARMS.lock();
             let old = alarms.remove(self.id);
-            let is_first = alarms.due.first_key_value().is_none_or(|(&(first_ns, _), _)| deadline_ns < first_ns);
+            let is_first = alarms
+                .due
+                .first_key_value()
+                .is_none_or(|(&(first_ns, _), _)| deadline_ns < first_ns);
             alarms.due.insert((deadline_ns, self.id), target);
             alarms.set.insert(self.id, deadline_ns);
             (old, is_first)
@@ -105,7 +113,12 @@ impl Alarms {
 
 /// Tells every alarm that is set that deadlines on the time of day have moved.
 pub fn clock_was_set() {
-    let targets: Vec<Arc<dyn Expire>> = ALARMS.lock().due.values().filter_map(Weak::upgrade).collect();
+    let targets: Vec<Arc<dyn Expire>> = ALARMS
+        .lock()
+        .due
+        .values()
+        .filter_map(Weak::upgrade)
+        .collect();
     for target in targets {
         target.clock_was_set();
     }

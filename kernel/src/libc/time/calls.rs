@@ -6,7 +6,7 @@ use smp::{WaitError, Wake};
 
 use super::clock::{self, STEPPED, monotonic_ns, realtime_ns};
 use super::timer_fd::TimerFd;
-use super::units::{ClockId, NS_PER_SEC, TICKS_PER_SEC, Timespec, Timeval, TimerSetting};
+use super::units::{ClockId, NS_PER_SEC, TICKS_PER_SEC, TimerSetting, Timespec, Timeval};
 use super::{interval, posix_timer};
 use crate::fs::description::Description;
 use crate::fs::fd_table::FILES;
@@ -100,7 +100,9 @@ fn sleep_until_realtime(target_ns: u64) -> Result<(), Errno> {
             return Ok(());
         }
         let deadline_ns = clock::deadline_of_realtime(target_ns);
-        let stepped = STEPPED.wait(Some(deadline_ns), true, || (clock::steps() != steps).then_some(()));
+        let stepped = STEPPED.wait(Some(deadline_ns), true, || {
+            (clock::steps() != steps).then_some(())
+        });
         if stepped == Err(WaitError::Interrupted) && has_effect() {
             return Err(Errno::EINTR);
         }
@@ -192,7 +194,11 @@ fn getitimer(a: &[usize; 6]) -> SysResult {
 fn setitimer(a: &[usize; 6]) -> SysResult {
     let &[which, new, old_out, ..] = a;
     // A null pointer stops the timer, as on Linux.
-    let setting = if new == 0 { TimerSetting::default() } else { TimerSetting::from_timevals(read_user(new)?)? };
+    let setting = if new == 0 {
+        TimerSetting::default()
+    } else {
+        TimerSetting::from_timevals(read_user(new)?)?
+    };
     let old = interval::set(which as u32, setting)?;
     if old_out != 0 {
         write_user(old_out, &old.to_timevals())?;
@@ -203,7 +209,13 @@ fn setitimer(a: &[usize; 6]) -> SysResult {
 /// alarm(2).
 pub fn alarm(a: &[usize; 6]) -> SysResult {
     let value_ns = u64::from(a[0] as u32) * NS_PER_SEC;
-    let old = interval::set(raw::ITIMER_REAL, TimerSetting { interval_ns: 0, value_ns })?;
+    let old = interval::set(
+        raw::ITIMER_REAL,
+        TimerSetting {
+            interval_ns: 0,
+            value_ns,
+        },
+    )?;
     // Rounded, but a running alarm is never reported as none.
     let seconds = (old.value_ns + NS_PER_SEC / 2) / NS_PER_SEC;
     Ok(seconds.max(u64::from(old.value_ns > 0)) as usize)
@@ -268,7 +280,11 @@ fn timerfd_create(a: &[usize; 6]) -> SysResult {
     let timer = TimerFd::new(ClockId::from_raw(clock as i32)?)?;
     let mut open_flags = OpenFlags::RDWR;
     open_flags.set(OpenFlags::NONBLOCK, flags & raw::TFD_NONBLOCK != 0);
-    FILES.insert(Description::new(timer, open_flags), flags & raw::TFD_CLOEXEC != 0, 0)
+    FILES.insert(
+        Description::new(timer, open_flags),
+        flags & raw::TFD_CLOEXEC != 0,
+        0,
+    )
 }
 
 fn with_timer<R>(fd: usize, run: impl FnOnce(&TimerFd) -> Result<R, Errno>) -> Result<R, Errno> {

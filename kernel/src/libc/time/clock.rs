@@ -26,7 +26,9 @@ pub fn monotonic_ns() -> u64 {
 /// Nanoseconds since 1970, UTC.
 #[inline]
 pub fn realtime_ns() -> u64 {
-    BOOT_REALTIME_NS.load(Ordering::Relaxed).wrapping_add(monotonic_ns())
+    BOOT_REALTIME_NS
+        .load(Ordering::Relaxed)
+        .wrapping_add(monotonic_ns())
 }
 
 /// Sets the time of day, and tells those whose deadlines are on it.

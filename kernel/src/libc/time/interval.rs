@@ -21,6 +21,12 @@ use crate::process::PROCESS;
 /// CPU-time timers are at most this late: looking oftener would cost more than it tells.
 const CPU_TIMER_GRAIN_NS: u64 = 1_000_000;
 
+/// How soon the process can have spent `cpu_ns` more of CPU time: with all CPUs at work.
+pub(super) fn time_to_spend(cpu_ns: u64) -> u64 {
+    let cpus = smp::online_cpus().count().max(1) as u64;
+    (cpu_ns / cpus).max(CPU_TIMER_GRAIN_NS)
+}
+
 /// One of the three.
 struct IntervalTimer {
     signal: Signal,
@@ -50,7 +56,11 @@ impl IntervalTimer {
     }
 
     fn now_ns(&self) -> u64 {
-        if self.goes_by_cpu_time { PROCESS.usage().cpu_ns } else { monotonic_ns() }
+        if self.goes_by_cpu_time {
+            PROCESS.usage().cpu_ns
+        } else {
+            monotonic_ns()
+        }
     }
 
     fn set_alarm(&self, now_ns: u64) {
@@ -59,9 +69,9 @@ impl IntervalTimer {
             None => self.alarm.cancel(),
             Some(next_ns) if !self.goes_by_cpu_time => self.alarm.set(next_ns, self.this.clone()),
             Some(next_ns) => {
-                let cpus = smp::online_cpus().count().max(1) as u64;
-                let left = (next_ns.saturating_sub(now_ns) / cpus).max(CPU_TIMER_GRAIN_NS);
-                self.alarm.set(monotonic_ns().saturating_add(left), self.this.clone());
+                let left_ns = time_to_spend(next_ns.saturating_sub(now_ns));
+                self.alarm
+                    .set(monotonic_ns().saturating_add(left_ns), self.this.clone());
             }
         }
     }

@@ -50,14 +50,20 @@ struct Table {
     next_id: i32,
 }
 
-static TABLE: SpinLock<Table> = SpinLock::new(Table { timers: BTreeMap::new(), next_id: 0 });
+static TABLE: SpinLock<Table> = SpinLock::new(Table {
+    timers: BTreeMap::new(),
+    next_id: 0,
+});
 
 fn find(id: i32) -> Result<Arc<PosixTimer>, Errno> {
     TABLE.lock().timers.get(&id).cloned().ok_or(Errno::EINVAL)
 }
 
 /// Makes a timer, which does not run yet; returns its id.
-pub fn create(clock: ClockId, notification: impl FnOnce(i32) -> Notification) -> Result<i32, Errno> {
+pub fn create(
+    clock: ClockId,
+    notification: impl FnOnce(i32) -> Notification,
+) -> Result<i32, Errno> {
     if !matches!(clock, ClockId::Realtime | ClockId::Monotonic) {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -73,8 +79,13 @@ pub fn create(clock: ClockId, notification: impl FnOnce(i32) -> Notification) ->
         table.next_id = id.checked_add(1).unwrap_or(0);
         id
     };
-    let state =
-        State { schedule: Schedule::OFF, is_absolute: false, is_pending: false, missed: 0, overrun: 0 };
+    let state = State {
+        schedule: Schedule::OFF,
+        is_absolute: false,
+        is_pending: false,
+        missed: 0,
+        overrun: 0,
+    };
     let timer = Arc::new_cyclic(|this| PosixTimer {
         id,
         clock,
@@ -90,7 +101,9 @@ pub fn create(clock: ClockId, notification: impl FnOnce(i32) -> Notification) ->
 /// Removes a timer.
 pub fn delete(id: i32) -> Result<(), Errno> {
     let removed = TABLE.lock().timers.remove(&id);
-    removed.map(|timer| timer.alarm.cancel()).ok_or(Errno::EINVAL)
+    removed
+        .map(|timer| timer.alarm.cancel())
+        .ok_or(Errno::EINVAL)
 }
 
 /// Sets a timer; returns what it was set to.
@@ -207,7 +220,10 @@ pub fn notification([value, signo_notify, tid]: [u64; 3]) -> Result<Notification
     let signal = match notify {
         raw::SIGEV_NONE => None,
         raw::SIGEV_SIGNAL => Some((signal()?, 0)),
-        notify if notify == raw::SIGEV_THREAD_ID || notify == raw::SIGEV_THREAD_ID | raw::SIGEV_SIGNAL => {
+        notify
+            if notify == raw::SIGEV_THREAD_ID
+                || notify == raw::SIGEV_THREAD_ID | raw::SIGEV_SIGNAL =>
+        {
             let tid = tid as u32;
             process::thread(tid).ok_or(Errno::EINVAL)?;
             Some((signal()?, tid))

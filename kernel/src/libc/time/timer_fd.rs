@@ -105,7 +105,9 @@ impl TimerFd {
             state.ticks = 0;
             state.schedule = match setting.value_ns {
                 0 => Schedule::stopped(setting.interval_ns),
-                value_ns if state.is_absolute => Schedule::starting_at(value_ns, setting.interval_ns),
+                value_ns if state.is_absolute => {
+                    Schedule::starting_at(value_ns, setting.interval_ns)
+                }
                 value_ns => {
                     let first_ns = self.now_ns(&state).saturating_add(value_ns);
                     Schedule::starting_at(first_ns, setting.interval_ns)
@@ -147,7 +149,9 @@ impl File for TimerFd {
         let taken = if flags.is_nonblocking() {
             self.take().ok_or(Errno::EAGAIN)?
         } else {
-            self.readable.wait(None, true, || self.take()).map_err(|_| Errno::RESTART)?
+            self.readable
+                .wait(None, true, || self.take())
+                .map_err(|_| Errno::RESTART)?
         };
         self.set_alarm();
         to.put(&taken?.to_ne_bytes())?;
@@ -157,7 +161,11 @@ impl File for TimerFd {
     fn poll(&self) -> PollEvents {
         let mut state = self.state.lock();
         self.refresh(&mut state);
-        if state.ticks > 0 || state.was_cancelled { PollEvents::READABLE } else { PollEvents::empty() }
+        if state.ticks > 0 || state.was_cancelled {
+            PollEvents::READABLE
+        } else {
+            PollEvents::empty()
+        }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

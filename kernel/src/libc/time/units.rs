@@ -44,7 +44,10 @@ pub struct TimerSetting {
 impl Timespec {
     /// `ns` nanoseconds.
     pub const fn from_ns(ns: u64) -> Self {
-        Self { seconds: (ns / NS_PER_SEC) as i64, nanoseconds: (ns % NS_PER_SEC) as i64 }
+        Self {
+            seconds: (ns / NS_PER_SEC) as i64,
+            nanoseconds: (ns % NS_PER_SEC) as i64,
+        }
     }
 
     /// The nanoseconds, at most [`NS_MAX`]; `EINVAL` for what is no proper, non-negative time.
@@ -54,12 +57,18 @@ impl Timespec {
         if nanoseconds >= NS_PER_SEC {
             return Err(Errno::EINVAL);
         }
-        Ok(seconds.saturating_mul(NS_PER_SEC).saturating_add(nanoseconds).min(NS_MAX))
+        Ok(seconds
+            .saturating_mul(NS_PER_SEC)
+            .saturating_add(nanoseconds)
+            .min(NS_MAX))
     }
 
     /// As the words that C has in memory.
     pub fn from_words([seconds, nanoseconds]: [i64; 2]) -> Self {
-        Self { seconds, nanoseconds }
+        Self {
+            seconds,
+            nanoseconds,
+        }
     }
 
     /// The words that C reads.
@@ -71,7 +80,10 @@ impl Timespec {
 impl Timeval {
     /// `ns` nanoseconds, cut to microseconds.
     pub const fn from_ns(ns: u64) -> Self {
-        Self { seconds: (ns / NS_PER_SEC) as i64, microseconds: (ns % NS_PER_SEC / 1000) as i64 }
+        Self {
+            seconds: (ns / NS_PER_SEC) as i64,
+            microseconds: (ns % NS_PER_SEC / 1000) as i64,
+        }
     }
 
     /// The nanoseconds, at most [`NS_MAX`]; `EINVAL` for what is no proper, non-negative time.
@@ -79,12 +91,19 @@ impl Timeval {
         if !(0..1_000_000).contains(&self.microseconds) {
             return Err(Errno::EINVAL);
         }
-        Timespec { seconds: self.seconds, nanoseconds: self.microseconds * 1000 }.to_ns()
+        Timespec {
+            seconds: self.seconds,
+            nanoseconds: self.microseconds * 1000,
+        }
+        .to_ns()
     }
 
     /// As the words that C has in memory.
     pub fn from_words([seconds, microseconds]: [i64; 2]) -> Self {
-        Self { seconds, microseconds }
+        Self {
+            seconds,
+            microseconds,
+        }
     }
 
     /// The words that C reads.
@@ -136,16 +155,25 @@ pub struct Schedule {
 
 impl Schedule {
     /// A timer that does not run.
-    pub const OFF: Self = Self { next_ns: None, interval_ns: 0 };
+    pub const OFF: Self = Self {
+        next_ns: None,
+        interval_ns: 0,
+    };
 
     /// A timer that first expires at `first_ns`, then every `interval_ns` unless that is 0.
     pub fn starting_at(first_ns: u64, interval_ns: u64) -> Self {
-        Self { next_ns: Some(first_ns), interval_ns }
+        Self {
+            next_ns: Some(first_ns),
+            interval_ns,
+        }
     }
 
     /// A timer that does not run but remembers with what it would repeat, as a timerfd does.
     pub fn stopped(interval_ns: u64) -> Self {
-        Self { next_ns: None, interval_ns }
+        Self {
+            next_ns: None,
+            interval_ns,
+        }
     }
 
     /// When it expires next.
@@ -163,15 +191,24 @@ impl Schedule {
             return 1;
         }
         let count = (now_ns - next_ns) / self.interval_ns + 1;
-        self.next_ns = Some(next_ns.saturating_add(count.saturating_mul(self.interval_ns)).min(NS_MAX));
+        self.next_ns = Some(
+            next_ns
+                .saturating_add(count.saturating_mul(self.interval_ns))
+                .min(NS_MAX),
+        );
         count
     }
 
     /// What `timer_gettime` and the like report at `now_ns`: the time that is left, never 0
     /// while the timer runs.
     pub fn setting(&self, now_ns: u64) -> TimerSetting {
-        let value_ns = self.next_ns.map_or(0, |next_ns| next_ns.saturating_sub(now_ns).max(1));
-        TimerSetting { interval_ns: self.interval_ns, value_ns }
+        let value_ns = self
+            .next_ns
+            .map_or(0, |next_ns| next_ns.saturating_sub(now_ns).max(1));
+        TimerSetting {
+            interval_ns: self.interval_ns,
+            value_ns,
+        }
     }
 }
 
@@ -209,9 +246,10 @@ impl ClockId {
             };
         }
         match id as u32 {
-            raw::CLOCK_REALTIME | raw::CLOCK_REALTIME_COARSE | raw::CLOCK_REALTIME_ALARM | raw::CLOCK_TAI => {
-                Ok(Self::Realtime)
-            }
+            raw::CLOCK_REALTIME
+            | raw::CLOCK_REALTIME_COARSE
+            | raw::CLOCK_REALTIME_ALARM
+            | raw::CLOCK_TAI => Ok(Self::Realtime),
             raw::CLOCK_MONOTONIC
             | raw::CLOCK_MONOTONIC_RAW
             | raw::CLOCK_MONOTONIC_COARSE
@@ -231,13 +269,25 @@ mod tests {
 
     #[test]
     fn improper_times_are_refused_and_far_ones_clamped() {
-        let ns = |seconds, nanoseconds| Timespec { seconds, nanoseconds }.to_ns();
+        let ns = |seconds, nanoseconds| {
+            Timespec {
+                seconds,
+                nanoseconds,
+            }
+            .to_ns()
+        };
         assert_eq!(ns(1, 5), Ok(1_000_000_005));
         assert_eq!(ns(-1, 0), Err(Errno::EINVAL));
         assert_eq!(ns(0, -1), Err(Errno::EINVAL));
         assert_eq!(ns(0, 1_000_000_000), Err(Errno::EINVAL));
         assert_eq!(ns(i64::MAX, 999_999_999), Ok(NS_MAX));
-        let us = |seconds, microseconds| Timeval { seconds, microseconds }.to_ns();
+        let us = |seconds, microseconds| {
+            Timeval {
+                seconds,
+                microseconds,
+            }
+            .to_ns()
+        };
         assert_eq!(us(2, 7), Ok(2_000_007_000));
         assert_eq!(us(0, 1_000_000), Err(Errno::EINVAL));
         assert_eq!(us(0, i64::MIN), Err(Errno::EINVAL));
@@ -257,7 +307,10 @@ mod tests {
         assert_eq!(ClockId::from_raw(1), Ok(ClockId::Monotonic));
         assert_eq!(ClockId::from_raw(3), Ok(ClockId::ThreadCpu(0)));
         // As musl's pthread_getcpuclockid makes it for thread 5.
-        assert_eq!(ClockId::from_raw((-5 - 1) * 8 + 6), Ok(ClockId::ThreadCpu(5)));
+        assert_eq!(
+            ClockId::from_raw((-5 - 1) * 8 + 6),
+            Ok(ClockId::ThreadCpu(5))
+        );
         // As musl's clock_getcpuclockid makes it for process 1.
         assert_eq!(ClockId::from_raw((-1 - 1) * 8 + 2), Ok(ClockId::ProcessCpu));
         assert_eq!(ClockId::from_raw(99), Err(Errno::EINVAL));
