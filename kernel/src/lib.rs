@@ -28,4 +28,5 @@ pub mod report;
 mod self_test;
 #[cfg(target_os = "none")]
 pub mod start;
-pub mod symbols;
+#[cfg(any(test, target_os = "none"))]
+mod symbols;

@@ -7,7 +7,7 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use alloc::boxed::Box;
 use smp::{CpuId, MAX_CPUS, Thread};
@@ -35,8 +35,6 @@ pub struct CpuLocal {
     pub(super) guard: UnsafeCell<GuardedCall>,
     /// Trap frame at which this CPU stopped for a fault report.
     pub(super) stopped_at: AtomicUsize,
-    /// Interrupts taken, for statistics.
-    pub(super) interrupt_count: AtomicU32,
 }
 
 /// Where interrupted code continues, and why it was interrupted.
@@ -112,7 +110,6 @@ impl CpuLocal {
             stacks,
             guard: UnsafeCell::new(GuardedCall { rsp: 0, rip: 0 }),
             stopped_at: AtomicUsize::new(0),
-            interrupt_count: AtomicU32::new(0),
         }
     }
 
