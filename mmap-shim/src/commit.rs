@@ -7,7 +7,7 @@
 //!
 //! - A request must fit into the free frames in full, or it fails: `bytearray(1 << 40)`.
 //! - Once granted, a large request stays counted in full. Small ones (allocator slices, of which
-//!   most pages are never touched) count a quarter: 1000 threads take 16 slices of 64 KiB each
+//!   most pages are never touched) count an eighth: 1000 threads take 18 slices of 64 KiB each
 //!   and touch a page or two of most.
 //! - Large requests leave a margin that small ones may use, so that a program which has run out
 //!   while building something big can still handle its `MemoryError`.
@@ -44,12 +44,12 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// Large from 1 MiB on, a margin of 4 MiB, a quarter, a grace of 2 MiB.
+    /// Large from 1 MiB on, a margin of 4 MiB, an eighth, a grace of 2 MiB.
     fn default() -> Self {
         Policy {
             large: 256,
             margin: 1024,
-            light_divisor: 4,
+            light_divisor: 8,
             grace: 512,
         }
     }
