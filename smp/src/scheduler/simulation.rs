@@ -70,6 +70,10 @@ enum Habit {
     RunAndSleep(u64, u64),
     /// Runs, then wakes the thread of that index and sleeps until woken.
     RunAndWake(u64, usize),
+    /// As `RunAndSleep`, but yields 40 times before it sleeps.
+    RunYieldSleep(u64, u64),
+    /// Does nothing but yield.
+    Yield,
 }
 
 struct Actor {
@@ -77,6 +81,7 @@ struct Actor {
     habit: Habit,
     left_ns: u64,
     has_deadline: bool,
+    yields: u32,
     ready_since_ns: Option<u64>,
     worst_wait_ns: u64,
 }
@@ -132,8 +137,12 @@ impl World {
         config.affinity = affinity;
         let index = self.actors.len();
         let thread = Thread::new(config, index as u32 + 1, false, HostThread::Simulated);
-        let (Habit::RunAndSleep(left_ns, _) | Habit::RunAndWake(left_ns, _)) = habit else {
-            return self.enter(thread, habit, u64::MAX);
+        let left_ns = match habit {
+            Habit::Run => u64::MAX,
+            Habit::Yield => 0,
+            Habit::RunAndSleep(left_ns, _)
+            | Habit::RunYieldSleep(left_ns, _)
+            | Habit::RunAndWake(left_ns, _) => left_ns,
         };
         self.enter(thread, habit, left_ns)
     }
@@ -146,6 +155,7 @@ impl World {
             habit,
             left_ns,
             has_deadline: false,
+            yields: 0,
             ready_since_ns: Some(self.machine.now_ns()),
             worst_wait_ns: 0,
         });
@@ -257,7 +267,13 @@ impl World {
         }
         match actor.habit {
             Habit::Run => actor.left_ns = u64::MAX,
-            Habit::RunAndSleep(run_ns, sleep_ns) => {
+            Habit::Yield => self.switch(cpu, Leaving::Yielded),
+            Habit::RunYieldSleep(..) if actor.yields < 40 => {
+                actor.yields += 1;
+                self.switch(cpu, Leaving::Yielded);
+            }
+            Habit::RunAndSleep(run_ns, sleep_ns) | Habit::RunYieldSleep(run_ns, sleep_ns) => {
+                actor.yields = 0;
                 actor.left_ns = run_ns;
                 actor.has_deadline = true;
                 self.scheduler
@@ -407,6 +423,31 @@ fn a_sleeper_is_prompt_among_hogs() {
     // Its credit lasts for 40 runs.
     let worst_wait_ns = world.actors[sleeper].worst_wait_ns;
     assert!(worst_wait_ns <= MS + 5 * STEP_NS, "{worst_wait_ns}");
+}
+
+#[test]
+fn forty_yields_do_not_cost_forty_rounds() {
+    let mut world = World::new(2);
+    world.hogs(16);
+    let habit = Habit::RunYieldSleep(10_000, MS);
+    let yielder = world.start(habit, Scheduling::default(), CpuMask::ALL);
+    world.run_for(1000 * MS);
+    // Each run takes 41 steps. Every third time it has used its turn up, and waits for a round.
+    let runs = world.cpu_times_ns()[yielder] / (41 * STEP_NS);
+    assert!(runs > 60, "{runs}");
+}
+
+#[test]
+fn a_thread_that_only_yields_leaves_the_cpu_to_others() {
+    let mut world = World::new(1);
+    world.hogs(1);
+    let yielder = world.start(Habit::Yield, Scheduling::default(), CpuMask::ALL);
+    world.run_for(1000 * MS);
+    assert!(
+        world.cpu_times_ns()[yielder] < 300 * MS,
+        "{:?}",
+        world.cpu_times_ns()
+    );
 }
 
 #[test]
