@@ -33,12 +33,14 @@ pub fn used_pages() -> u64 {
 pub struct PageBudget {
     used: AtomicU64,
     limit: u64,
+    /// Pages of the system image, which lie elsewhere and count as taken.
+    image: AtomicU64,
 }
 
 impl PageBudget {
     /// Allows `limit` pages.
     pub const fn new(limit: u64) -> Self {
-        PageBudget { used: AtomicU64::new(0), limit }
+        PageBudget { used: AtomicU64::new(0), limit, image: AtomicU64::new(0) }
     }
 
     fn take(&self) -> Result<(), Errno> {
@@ -57,9 +59,14 @@ impl PageBudget {
         self.used.fetch_sub(count, Ordering::Relaxed);
     }
 
+    /// Counts a file of the system image.
+    pub fn add_image(&self, bytes: usize) {
+        self.image.fetch_add((bytes as u64).div_ceil(PAGE), Ordering::Relaxed);
+    }
+
     /// Fills in the numbers of statfs(2).
     pub fn fill(&self, stat: &mut FsStat) {
-        stat.blocks = self.limit;
+        stat.blocks = self.limit + self.image.load(Ordering::Relaxed);
         stat.blocks_free = self.limit.saturating_sub(self.used.load(Ordering::Relaxed));
     }
 }

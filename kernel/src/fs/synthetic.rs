@@ -17,11 +17,16 @@ use alloc::vec;
 use alloc::vec::Vec;
 use smp::SpinLock;
 
+/// Writes a file's text, for the number of the nearest numbered directory above.
+pub type Make = fn(u32, &mut String) -> Result<(), Errno>;
+
+/// Takes what was written to a file.
+pub type Take = fn(&[u8]) -> Result<(), Errno>;
+
 /// Names and what they stand for.
 pub type Table = &'static [(&'static str, Item)];
 
-/// What a name stands for. The number that functions get is that of the nearest numbered
-/// directory above.
+/// What a name stands for. Functions get the same number as [`Make`].
 #[derive(Clone, Copy)]
 pub enum Item {
     /// A directory.
@@ -29,13 +34,13 @@ pub enum Item {
     /// A directory with numbers for names, and other names besides.
     Numbered(&'static Numbered),
     /// A file that is read.
-    Text(fn(u32, &mut String) -> Result<(), Errno>),
+    Text(Make),
     /// A file that only root reads.
-    Private(fn(u32, &mut String) -> Result<(), Errno>),
+    Private(Make),
     /// A file that is read and written.
-    Setting(fn(u32, &mut String) -> Result<(), Errno>, fn(&[u8]) -> Result<(), Errno>),
+    Setting(Make, Take),
     /// A file that is only written.
-    Trigger(fn(&[u8]) -> Result<(), Errno>),
+    Trigger(Take),
     /// A file that opens as something else.
     Special(fn(Arc<dyn Inode>, OpenFlags) -> Result<Arc<dyn File>, Errno>),
     /// A link.
@@ -161,7 +166,7 @@ impl Inode for Node {
         if flags.is_writable() && !is_writable {
             return Err(Errno::EACCES);
         }
-        let make: Option<fn(u32, &mut String) -> Result<(), Errno>> = match self.item {
+        let make: Option<Make> = match self.item {
             Item::Directory(_) | Item::Numbered(_) => return Ok(Arc::new(DirectoryFile::new(self))),
             Item::Special(open) => return open(self.clone(), flags),
             Item::Link(_) | Item::MagicLink(..) => return Err(Errno::ELOOP),

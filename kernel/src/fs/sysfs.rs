@@ -22,7 +22,7 @@ const CPU: Table = &[
     ("online", Item::Text(online)),
     ("present", Item::Text(online)),
     ("possible", Item::Text(online)),
-    ("offline", Item::Text(|_, text| Ok(text.push('\n')))),
+    ("offline", Item::Text(|_, text| put(text, format_args!("\n")))),
     ("kernel_max", Item::Text(|_, text| put(text, format_args!("{}\n", MAX_CPUS - 1)))),
 ];
 

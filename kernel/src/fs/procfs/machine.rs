@@ -41,6 +41,9 @@ pub fn file_systems(_: u32, text: &mut String) -> Made {
     Ok(())
 }
 
+/// Picks one of a CPU's counts.
+type Count = fn(&CpuStats) -> u64;
+
 /// `/proc/interrupts`: what each CPU has counted.
 pub fn interrupts(_: u32, text: &mut String) -> Made {
     text.push_str("     ");
@@ -48,7 +51,7 @@ pub fn interrupts(_: u32, text: &mut String) -> Made {
         done(write!(text, "{:>11}", alloc::format!("CPU{}", cpu.0)))?;
     }
     text.push('\n');
-    let rows: [(&str, &str, fn(&CpuStats) -> u64); 3] = [
+    let rows: [(&str, &str, Count); 3] = [
         ("LOC", "Local timer interrupts", |stats| stats.timer_interrupts),
         ("IPI", "Interrupts sent to other CPUs", |stats| stats.ipis_sent),
         ("TLB", "TLB shootdowns begun", |stats| stats.shootdowns),
@@ -134,7 +137,7 @@ pub fn statistics(_: u32, text: &mut String) -> Made {
         let (busy, idle) = times(cpu);
         done(writeln!(text, "cpu{} {busy} 0 0 {idle} 0 0 0 0 0 0", cpu.0))?;
     }
-    let sum = |count: fn(&CpuStats) -> u64| online_cpus().map(|cpu| count(&smp::cpu_stats(cpu))).sum::<u64>();
+    let sum = |count: Count| online_cpus().map(|cpu| count(&smp::cpu_stats(cpu))).sum::<u64>();
     let threads = smp::threads();
     let running = threads.iter().filter(|thread| thread.state() == smp::ThreadState::Running && !thread.is_idle()).count();
     let newest = threads.iter().map(|thread| thread.tid()).max().unwrap_or(0);

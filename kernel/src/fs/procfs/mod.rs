@@ -87,7 +87,7 @@ const PROCESS: Table = &[
     ("maps", Item::Text(process::maps)),
     ("mountinfo", Item::Text(machine::mount_info)),
     ("mounts", Item::Text(machine::mounts)),
-    ("oom_score_adj", Item::Text(|_, text| Ok(text.push_str("0\n")))),
+    ("oom_score_adj", Item::Text(process::oom_score)),
     ("root", Item::MagicLink(process::root, |_| Ok(b"/".to_vec()))),
     ("smaps", Item::Text(process::detailed_maps)),
     ("stat", Item::Text(process::stat)),

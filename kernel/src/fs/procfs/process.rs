@@ -84,6 +84,12 @@ pub fn io(_: u32, text: &mut String) -> Made {
     Ok(())
 }
 
+/// `oom_score_adj`: nobody is chosen to die when memory is short.
+pub fn oom_score(_: u32, text: &mut String) -> Made {
+    text.push_str("0\n");
+    Ok(())
+}
+
 /// `limits`.
 pub fn limits(_: u32, text: &mut String) -> Made {
     crate::libc::limits::describe(text);
@@ -131,7 +137,7 @@ pub fn status(tid: u32, text: &mut String) -> Made {
     for (name, pages) in sizes {
         done(writeln!(text, "{name}:\t{:>8} kB", pages * KIB_PER_PAGE))?;
     }
-    let affinity = thread.affinity();
+    let affinity = thread.affinity().and(smp::online_cpus());
     let (voluntary, involuntary) = thread.context_switches();
     done(writeln!(text, "Threads:\t{}", PROCESS.thread_count()))?;
     crate::libc::signal::describe(&thread, text);
@@ -218,7 +224,7 @@ fn put_image(text: &mut String) -> Made {
         let right = |bit: Protection, letter: char| if protection.contains(bit) { letter } else { '-' };
         done(writeln!(
             text,
-            "{:x}-{:x} {}{}{}p 00000000 00:00 0                                  [kernel{name}]",
+            "{:x}-{:x} {}{}{}p 00000000 00:00 0                                  [kernel:{name}]",
             range.start,
             range.end,
             right(Protection::READ, 'r'),

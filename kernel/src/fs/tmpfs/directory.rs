@@ -230,9 +230,10 @@ impl Node {
         Ok(node)
     }
 
-    /// Adds a file of the system image; `EEXIST` if the name is there.
+    /// Adds a file of the system image, in the place of an earlier one with this name.
     pub fn add_image_entry(&self, name: &'static [u8], entry: ImageEntry) -> Result<(), Errno> {
         let mut children = self.directory()?.children.lock();
+        self.fs.budget.add_image(entry.data.len());
         let child = Child::Image { number: self.fs.take_number(), entry };
         children.by_name.insert(Name::Static(name), child);
         Ok(())
