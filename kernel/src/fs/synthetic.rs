@@ -20,8 +20,8 @@ use smp::SpinLock;
 /// Writes a file's text, for the number of the nearest numbered directory above.
 pub type Make = fn(u32, &mut String) -> Result<(), Errno>;
 
-/// Takes what was written to a file.
-pub type Take = fn(&[u8]) -> Result<(), Errno>;
+/// Takes what was written to a file, for the number of the nearest numbered directory above.
+pub type Take = fn(u32, &[u8]) -> Result<(), Errno>;
 
 /// Names and what they stand for.
 pub type Table = &'static [(&'static str, Item)];
@@ -289,7 +289,7 @@ impl File for TextFile {
         };
         let mut bytes = vec![0; from.remaining().min(PAGE_SIZE)];
         from.take(&mut bytes)?;
-        set(&bytes)?;
+        set(self.node.parameter, &bytes)?;
         Ok(bytes.len())
     }
 

@@ -3,9 +3,10 @@
 use crate::fs::fd_table;
 use crate::libc::errno::Errno;
 use crate::libc::{random, system};
-use crate::{arch, log};
+use crate::{arch, log, process};
 use alloc::string::String;
 use core::fmt::Write;
+use smp::ThreadName;
 use spin::Once;
 
 type Made = Result<(), Errno>;
@@ -35,8 +36,16 @@ pub fn host_name(_: u32, text: &mut String) -> Made {
 }
 
 /// Sets the host name.
-pub fn set_host_name(bytes: &[u8]) -> Made {
+pub fn set_host_name(_: u32, bytes: &[u8]) -> Made {
     system::set_host_name(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+}
+
+/// Names a thread, by its `comm`.
+pub fn set_thread_name(tid: u32, bytes: &[u8]) -> Made {
+    let thread = process::thread(tid).ok_or(Errno::ESRCH)?;
+    let name = bytes.split(|&byte| byte == b'\n').next().unwrap_or(bytes);
+    thread.set_name(ThreadName::new(name));
+    Ok(())
 }
 
 /// `/proc/sys/kernel/osrelease`.
@@ -102,7 +111,7 @@ pub fn fresh_uuid(_: u32, text: &mut String) -> Made {
 }
 
 /// `/proc/sysrq-trigger`: each letter is a command.
-pub fn system_request(bytes: &[u8]) -> Made {
+pub fn system_request(_: u32, bytes: &[u8]) -> Made {
     for &letter in bytes {
         match letter {
             b'o' => arch::power::poweroff(),

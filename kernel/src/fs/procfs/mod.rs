@@ -76,7 +76,7 @@ const SYS: Table = &[
 /// What a process and each of its threads have.
 const PROCESS: Table = &[
     ("cmdline", Item::Text(process::command_line)),
-    ("comm", Item::Text(process::name)),
+    ("comm", Item::Setting(process::name, control::set_thread_name)),
     ("cwd", Item::MagicLink(process::directory, process::directory_path)),
     ("environ", Item::Private(process::environment)),
     ("exe", Item::MagicLink(process::executable, process::executable_path)),
@@ -105,7 +105,7 @@ static TASKS: Numbered = Numbered {
 
 const TASK: Table = &[
     ("cmdline", Item::Text(process::command_line)),
-    ("comm", Item::Text(process::name)),
+    ("comm", Item::Setting(process::name, control::set_thread_name)),
     ("fd", Item::Numbered(&DESCRIPTORS)),
     ("maps", Item::Text(process::maps)),
     ("stat", Item::Text(process::thread_stat)),
