@@ -107,6 +107,13 @@ impl Barrier {
         Passed::Other
     }
 
+    /// Tells whether all threads that were let go have left.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.inside.load(Ordering::Relaxed) == 0
+    }
+
     /// Waits until no thread touches the barrier any more.
     ///
     /// # Errors

@@ -419,6 +419,7 @@ fn a_barrier_lets_all_go_and_may_be_destroyed_by_the_first_out() {
         let here = shared.0.wait();
         assert_eq!(shared.1.read(), 1);
         shared.0.destroy().unwrap();
+        assert!(shared.0.is_left());
         let there = other.join().unwrap();
         assert_eq!(
             [here, there]
@@ -507,5 +508,24 @@ fn one_side_frees_a_thread_and_only_after_its_end() {
             true
         };
         assert_eq!(thread.join().unwrap() == Heir::Nobody, !frees);
+    });
+}
+
+#[test]
+fn a_joiner_sees_what_the_thread_did() {
+    model(|| {
+        let shared = Arc::new((AtomicU32::new(7), Guarded::new()));
+        let thread = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                shared.1.add_one();
+                let tid = core::ptr::from_ref(&shared.0);
+                shared.0.store(0, Ordering::Release);
+                futex::wake(tid, 1, Scope::Shared);
+            })
+        };
+        lifecycle::wait_for_end(&shared.0, None).unwrap();
+        assert_eq!(shared.1.read(), 1);
+        thread.join().unwrap();
     });
 }
