@@ -78,7 +78,6 @@ def build_hosted(settings: Settings) -> Hosted:
     log = f"hosted-{settings.config}"
     shim = _build_shim(target, folder, log, progress)
     progress.next("programs")
-    sysroot = libraries.musl / "sysroot"
     python, hosted = libraries.python, Hosted(folder, libraries.musl)
     with progress.working("link the programs"):
         _link(
@@ -86,20 +85,49 @@ def build_hosted(settings: Settings) -> Hosted:
             [python.modules(tests=True), shim, python.archive, libraries.zlib / "lib" / "libz.a"],
             libraries, log, ["--defsym=main=Py_BytesMain"],
         )  # fmt: skip
-        objects = []
-        for source in sorted(SOURCES.glob("*.c")):
-            objects.append(folder / f"{source.stem}.o")
-            run(
-                [
-                    toolchain.CLANG, f"--target={target.triple}", "-nostdlibinc",
-                    f"-isystem{sysroot}/include-pythonos", f"-isystem{sysroot}/include", "-std=c11", "-Wall", "-Wextra",
-                    "-Werror", *toolchain.c_flags(target), "-c", source, "-o", objects[-1],
-                ],
-                log,
-            )  # fmt: skip
-        _link(hosted.conformance, [*objects, shim], libraries, log, [])
+        _link(hosted.conformance, [*_compile_conformance(target, folder, libraries, log), shim], libraries, log, [])
     _furnish(folder, libraries)
     return hosted
+
+
+def build_conformance_image(settings: Settings) -> Path:
+    """Returns an image in which the conformance test takes the place of CPython."""
+    progress = Progress(STEPS)
+    folder = images.images(settings).folder / "conformance"
+    folder.mkdir(parents=True, exist_ok=True)
+    libraries = images.build_libraries(settings, progress)
+    target = toolchain.TARGETS[settings.arch]
+    progress.next("kernel")
+    kernel = images.build_kernel(target, progress)
+    progress.next("image")
+    log, output = f"conformance-{settings.config}", folder / "conformance.elf"
+    with progress.working("link the conformance test"):
+        parts = images.image_parts(libraries, target, kernel, tests=False)
+        objects = _compile_conformance(target, folder, libraries, log)
+        run(
+            [
+                *link.linker(parts.script), "--defsym=Py_BytesMain=main",
+                link.isolate_kernel(parts, folder, log), *objects, parts.libc, parts.libgcc, "-o", output,
+            ],
+            log,
+        )  # fmt: skip
+    return output
+
+
+def _compile_conformance(target: Target, folder: Path, libraries: Libraries, log: str) -> list[Path]:
+    sysroot = libraries.musl / "sysroot"
+    objects = []
+    for source in sorted(SOURCES.glob("*.c")):
+        objects.append(folder / f"{source.stem}.o")
+        run(
+            [
+                toolchain.CLANG, f"--target={target.triple}", "-nostdlibinc", f"-isystem{sysroot}/include-pythonos",
+                f"-isystem{sysroot}/include", "-std=c11", "-Wall", "-Wextra", "-Werror",
+                *toolchain.c_flags(target), "-c", source, "-o", objects[-1],
+            ],
+            log,
+        )  # fmt: skip
+    return objects
 
 
 def _build_shim(target: Target, folder: Path, log: str, progress: Progress) -> Path:

@@ -65,16 +65,21 @@ def isolate_kernel(parts: Parts, work: Path, log: str) -> Path:
     return isolated
 
 
+def linker(script: Path) -> list[str | Path]:
+    """Returns the linker's command for an image, but for what goes into it."""
+    return [
+        toolchain.LINKER, "-static", "--gc-sections", "--strip-debug", "--build-id=none", "-z", "noexecstack",
+        "-z", "max-page-size=4096", "--no-rosegment", "-T", script,
+    ]  # fmt: skip
+
+
 def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> None:
     """Writes the image to `output` and the map of the link beside it, as `<output>.map`."""
     work.mkdir(parents=True, exist_ok=True)
     kernel = isolate_kernel(parts, work, log)
     inputs: list[str | Path] = [kernel, parts.modules, parts.python, parts.libc, parts.zlib, parts.libgcc]
     # CPython and musl need no group: a linker of this kind remembers what archives hold.
-    command: list[str | Path] = [
-        toolchain.LINKER, "-static", "--gc-sections", "--strip-debug", "--build-id=none", "-z", "noexecstack",
-        "-z", "max-page-size=4096", "--no-rosegment", "-T", parts.script,
-    ]  # fmt: skip
+    command = linker(parts.script)
     first, table, second = work / "first.elf", work / "ksyms.o", work / "second.elf"
     run([*command, *inputs, "-o", first], log)
     before = symbols(first)

@@ -1,0 +1,31 @@
+"""The same conformance test on the machine: what differs from hosted mode is the kernel's doing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import qemu, settings
+from harness.hosted import build_conformance_image
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    """The image that runs the conformance test and nothing else."""
+    return build_conformance_image(settings.read())
+
+
+@pytest.mark.boot
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_every_thread_function_does_what_posix_says(image: Path, cpus: int) -> None:
+    command = qemu.command(settings.read(), cpus=cpus, append=["panic=exit"], python_argv=["all"])
+    command[command.index("-kernel") + 1] = str(image)
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False
+    )
+    summary = re.search(r"^(\d+) checks, 0 failed\r?$", result.stdout, re.M)
+    assert summary, result.stdout[-4000:]
+    assert int(summary[1]) > 2000
