@@ -16,10 +16,12 @@ pub const EXECUTABLE: &str = "/bin/python3";
 ///
 /// What CPython's mimalloc is told makes it ask for memory before it uses it, and hand back what it
 /// no longer needs (docs/memory-map.md): no arenas, which it never unmaps and whose huge objects
-/// survive a refusal badly, and no segments that are committed whole.
-const DEFAULT_ENVIRONMENT: [(&str, &str); 7] = [
+/// survive a refusal badly, no segments that are committed whole, and no free pages kept by threads
+/// that have ended.
+const DEFAULT_ENVIRONMENT: [(&str, &str); 8] = [
     ("HOME", "/home"),
     ("LANG", "C.UTF-8"),
+    ("MIMALLOC_ABANDONED_PAGE_PURGE", "1"),
     ("MIMALLOC_ARENA_RESERVE", "0"),
     ("MIMALLOC_EAGER_COMMIT", "0"),
     ("PATH", "/bin"),

@@ -39,9 +39,11 @@ def test_memory_runs_out_and_comes_back(machines: Machines, piece: int, in_threa
     guest = machines.shared(SMALL)
     result = guest.call("exhaustion.fill_memory", piece, in_thread, timeout=180)
     assert result["error"] == "MemoryError"
-    # It was really used: at least half of what was free.
-    assert result["taken_kib"] > result["before_kib"] / 2, result
-    assert result["after_kib"] > result["before_kib"] - 4096, result
+    # It was really used, as far as mimalloc's size classes let it: 1 MiB and its NUL take 1.5 MiB.
+    assert result["taken_kib"] > result["before_kib"] * 0.4, result
+    # The main thread's allocator keeps some of its pages for later (docs/memory-map.md).
+    kept_kib = 1024 if in_thread else 32 * 1024
+    assert result["after_kib"] > result["before_kib"] - kept_kib, result
 
 
 def test_memory_runs_out_on_small_objects(machines: Machines) -> None:
@@ -76,9 +78,8 @@ def prompt(machines: Machines) -> Iterator[Prompt]:
     ],
 )
 def test_the_prompt_lives(prompt: Prompt, line: str, error: str) -> None:
-    prompt.skip()
     prompt.type_line(line)
     prompt.expect(rf"^{error}\b", 120)
     prompt.wait_for_prompt()
-    prompt.type_line("kept = []; import gc; _ = gc.collect()")
+    prompt.run("kept = []; import gc; _ = gc.collect()")
     assert prompt.evaluate("6 * 7") == "42"
