@@ -118,13 +118,9 @@ fn end_process(
     registers: Option<&arch::Registers>,
 ) -> ! {
     if action == DefaultAction::Core {
-        log::error!(
-            "kernel.signal",
-            "{signal:?} (code {}, address {:#x}) ends the interpreter",
-            info.code(),
-            info.address()
-        );
-        arch::report_fatal_signal(signal.number(), info.address(), registers);
+        // Only a fault has an address; what programs send has code 0 or less.
+        let address = if info.code() > 0 { info.address() } else { 0 };
+        arch::report_fatal_signal(signal.number(), address, registers);
     }
     log::warn!("kernel.signal", "{signal:?} ends the interpreter");
     process::exited(128 + signal.number())
