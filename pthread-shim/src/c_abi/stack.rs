@@ -29,10 +29,10 @@ use crate::{
 pub const SMALLEST: usize = 8 << 20;
 
 /// How many mappings of ended threads are kept.
-const KEPT: u32 = 16;
+const KEPT: u32 = 256;
 
 /// How much of a kept stack stays committed; the next thread touches that much anyway.
-const KEPT_COMMITTED: usize = 64 << 10;
+const KEPT_COMMITTED: usize = 32 << 10;
 
 unsafe extern "C" {
     /// Copies the image's thread-local data into zeroed memory and returns the block in it.
