@@ -93,8 +93,8 @@ unsafe fn add(free: &RangeList<128>) {
     }
 }
 
-/// Builds the final tables: the image where it runs, each section with its own rights, and all RAM in the direct
-/// map. Nothing else, so address 0 faults.
+/// Builds the final tables: the image where it runs, each section with its own rights, and all other RAM in the
+/// direct map, the initrd's read-only. Nothing else, so address 0 faults and no code can be written.
 fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
     let tables = PageTables::new()?;
     for (section, protection, _) in page_table::image_sections() {
@@ -102,22 +102,38 @@ fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
         let len = section.len().next_multiple_of(PAGE_SIZE);
         tables.map_range(section.start, start, len, protection, Memory::Normal)?;
     }
-    let mut ram = RangeList::<128>::new();
-    for range in boot_info.ram().iter().chain(boot_info.modules()) {
+    let (mut ram, mut archives) = (RangeList::<128>::new(), RangeList::<128>::new());
+    for range in boot_info.ram() {
         ram.add(range.grow_to_pages(PAGE_SIZE as u64));
     }
-    let rights = Protection::READ.union(Protection::WRITE);
-    for range in ram.as_slice() {
-        let start = PhysAddr(range.start);
-        tables.map_range(
-            direct_map() + range.start as usize,
-            start,
-            range.len() as usize,
-            rights,
-            Memory::Normal,
-        )?;
+    for module in boot_info.modules() {
+        archives.add(module.grow_to_pages(PAGE_SIZE as u64));
     }
+    for range in archives.as_slice() {
+        ram.remove(*range);
+    }
+    ram.remove(page_table::image().grow_to_pages(PAGE_SIZE as u64));
+    let write = Protection::READ.union(Protection::WRITE);
+    map_directly(&tables, &ram, write)?;
+    map_directly(&tables, &archives, Protection::READ)?;
     tables.reserve(DEVICE_RANGE)?;
     debug_assert!(USER_RANGE.start >= BOOT_MAPPED as usize);
     Ok(tables)
+}
+
+fn map_directly(
+    tables: &PageTables,
+    ranges: &RangeList<128>,
+    protection: Protection,
+) -> Result<(), NoMemory> {
+    ranges.as_slice().iter().try_for_each(|range| {
+        let (start, len) = (range.start as usize, range.len() as usize);
+        tables.map_range(
+            direct_map() + start,
+            PhysAddr(range.start),
+            len,
+            protection,
+            Memory::Normal,
+        )
+    })
 }
