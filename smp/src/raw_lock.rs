@@ -93,8 +93,12 @@ mod blocking {
         }
 
         fn keep(&self, guard: MutexGuard<'_, ()>) {
-            // SAFETY: the guard is dropped in `release`, before the mutex; the caller is the holder.
-            unsafe { *self.guard.get() = Some(core::mem::transmute(guard)) };
+            // SAFETY: the guard is dropped in `release`, before the mutex.
+            let guard = unsafe {
+                core::mem::transmute::<MutexGuard<'_, ()>, MutexGuard<'static, ()>>(guard)
+            };
+            // SAFETY: the caller is the holder.
+            unsafe { *self.guard.get() = Some(guard) };
         }
 
         pub(crate) fn try_acquire(&self) -> bool {

@@ -10,15 +10,12 @@ use alloc::sync::Arc;
 use super::{
     collect_dead,
     decide::{CPU_SLOTS, Leaving, Next},
+    polling::Polling,
     scheduler, should_preempt,
 };
 use crate::{
     CpuId, Current, IrqGuard, Thread, ThreadConfig, ThreadRef, current, machine, registry, tlb,
 };
-
-/// How long an idle CPU looks for work before it halts. Waking a halted CPU costs an IPI and, in
-/// a virtual machine, two exits; who has just slept is often woken within this time.
-const IDLE_POLL_NS: u64 = 20_000;
 
 /// What one CPU's switch hands from the old thread's stack to the new one's.
 struct Handoff {
@@ -194,14 +191,16 @@ pub fn run_idle() -> ! {
     assert!(current().is_idle(), "only the context of init_cpu idles");
     machine::interrupts_disable();
     let this = machine::this_cpu();
-    let mut has_run = true;
+    let mut polling = Polling::new();
+    let mut idle_since_ns = machine::now_ns();
     loop {
         scheduler().announce_idle(this);
-        if has_run {
-            poll(this);
-        }
-        has_run = switch_away(Leaving::Preempted);
-        if has_run {
+        let now_ns = machine::now_ns();
+        if switch_away(Leaving::Preempted) {
+            polling.learn(now_ns - idle_since_ns);
+            idle_since_ns = machine::now_ns();
+            scheduler().announce_idle(this);
+            poll(this, idle_since_ns + polling.limit_ns());
             continue;
         }
         if scheduler().has_dead() {
@@ -219,9 +218,8 @@ pub fn run_idle() -> ! {
     }
 }
 
-/// Waits a short time for a waker, which then needs no IPI.
-fn poll(this: CpuId) {
-    let limit_ns = machine::now_ns() + IDLE_POLL_NS;
+/// Waits until a waker has a thread for this CPU, but not past `limit_ns`.
+fn poll(this: CpuId, limit_ns: u64) {
     machine::interrupts_enable();
     while !scheduler().has_queued(this)
         && !scheduler().is_claimed(this)

@@ -38,7 +38,7 @@ use crate::{
 #[cfg(not(loom))]
 pub(crate) const CPU_SLOTS: usize = crate::MAX_CPUS;
 #[cfg(loom)]
-pub(crate) const CPU_SLOTS: usize = 2;
+pub(crate) const CPU_SLOTS: usize = 3;
 
 /// Why a thread leaves its CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod decide;
 mod entry;
 #[cfg(all(test, loom))]
 mod models;
+mod polling;
 mod run_queue;
 #[cfg(all(test, not(loom)))]
 mod run_queue_tests;

@@ -1,4 +1,4 @@
-//! Loom models of the scheduler: two CPUs, each played by a loom thread, run its code as it ships.
+//! Loom models of the scheduler: CPUs, each played by a loom thread, run its code as it ships.
 //!
 //! A CPU here is a loop over `pick`, `finish` and the halting protocol, as in `context`; an
 //! IPI is a flag that ends a halt. What a simulated thread does is a function.
@@ -21,7 +21,7 @@ use crate::{
 
 struct World {
     scheduler: Scheduler,
-    interrupts: [AtomicBool; 2],
+    interrupts: [AtomicBool; 3],
 }
 
 /// The machine as one CPU sees it.
@@ -68,12 +68,14 @@ fn thread(tid: u32, is_idle: bool) -> ThreadRef {
 
 impl World {
     fn new() -> Arc<Self> {
+        let interrupts = core::array::from_fn(|_| AtomicBool::new(false));
         let world = Self {
             scheduler: Scheduler::new(),
-            interrupts: [AtomicBool::new(false), AtomicBool::new(false)],
+            interrupts,
         };
-        world.scheduler.set_online(CpuId(0));
-        world.scheduler.set_online(CpuId(1));
+        for cpu in 0..3 {
+            world.scheduler.set_online(CpuId(cpu));
+        }
         Arc::new(world)
     }
 
@@ -120,9 +122,9 @@ impl World {
     }
 }
 
-fn check(model: impl Fn() + Sync + Send + 'static) {
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(6);
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
     builder.check(model);
 }
@@ -131,7 +133,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 /// wrote before.
 #[test]
 fn a_thread_that_parks_while_it_is_woken_runs_again() {
-    check(|| {
+    check(5, || {
         let world = World::new();
         world.play(CpuId(0));
         let message = Arc::new(UnsafeCell::new(0));
@@ -167,11 +169,10 @@ fn a_thread_that_parks_while_it_is_woken_runs_again() {
     });
 }
 
-/// A thread parks on CPU 0 and is woken by CPU 1, which then runs it: not before its
-/// context is saved.
+/// A thread parks on CPU 0, is woken by CPU 1, and runs on CPU 2: not before its context is saved.
 #[test]
 fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
-    check(|| {
+    check(2, || {
         let world = World::new();
         world.play(CpuId(0));
         let context = Arc::new(UnsafeCell::new(0));
@@ -179,13 +180,19 @@ fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
         let idle = thread(0, true);
         world.scheduler.wake(CpuId(0), sleeper.clone());
         let running = world.idle_until_thread(CpuId(0), &idle);
-        sleeper.affinity.store(0b10, Relaxed);
+        sleeper.affinity.store(0b100, Relaxed);
         let waker = {
-            let (world, context) = (world.clone(), context.clone());
+            let world = world.clone();
             loom::thread::spawn(move || {
                 world.play(CpuId(1));
                 sleeper.unpark();
-                let running = world.idle_until_thread(CpuId(1), &thread(0, true));
+            })
+        };
+        let resumer = {
+            let (world, context) = (world.clone(), context.clone());
+            loom::thread::spawn(move || {
+                world.play(CpuId(2));
+                let running = world.idle_until_thread(CpuId(2), &thread(0, true));
                 // SAFETY: CPU 0 wrote before it gave the thread away; loom checks it.
                 assert_eq!(context.with(|context| unsafe { *context }), 1);
                 drop(running);
@@ -201,14 +208,15 @@ fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
                 .scheduler
                 .finish(CpuId(0), running, Leaving::Preempted);
         }
-        waker.join().expect("CPU 1 runs the thread");
+        waker.join().expect("the waker does not panic");
+        resumer.join().expect("CPU 2 runs the thread");
     });
 }
 
 /// CPU 1 goes idle and halts while CPU 0 wakes a thread for it: it does not halt for ever.
 #[test]
 fn a_cpu_that_halts_while_it_is_given_a_thread_runs_it() {
-    check(|| {
+    check(5, || {
         let world = World::new();
         world.play(CpuId(0));
         let idler = {
@@ -230,7 +238,7 @@ fn a_cpu_that_halts_while_it_is_given_a_thread_runs_it() {
 /// and steals it.
 #[test]
 fn a_cpu_that_halts_while_another_queues_a_thread_steals_it() {
-    check(|| {
+    check(5, || {
         let world = World::new();
         world.play(CpuId(0));
         // CPU 0 is busy with this one.
