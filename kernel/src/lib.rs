@@ -10,6 +10,7 @@ pub mod arch;
 pub mod boot;
 pub mod cmdline;
 pub mod console;
+pub mod drivers;
 pub mod fs;
 mod initial_stack;
 pub mod kernel_thread;

@@ -18,6 +18,7 @@ mod legacy;
 mod machine;
 pub mod page_copy;
 pub mod page_table;
+pub mod pci;
 mod per_cpu;
 pub mod power;
 mod preempt;
