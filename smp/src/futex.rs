@@ -154,7 +154,8 @@ pub fn futex_wait(
 }
 
 /// Wakes up to `count` threads, oldest first, that wait at `key` with a bit of `bitset`; see
-/// `FUTEX_WAKE_BITSET` in `futex(2)`. Returns how many it woke.
+/// `FUTEX_WAKE_BITSET` in `futex(2)`. Returns how many it woke. Not for interrupt handlers, which
+/// may have interrupted a holder of the bucket: they wake threads or wait queues.
 pub fn futex_wake(key: usize, count: usize, bitset: u32) -> usize {
     let mut bucket = TABLE.bucket(key).lock();
     wake_in(&mut bucket, key, count, bitset)

@@ -30,7 +30,7 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 }
 
 /// A cell that loom watches, for what a lock or a wake-up is to order.
-struct Watched(UnsafeCell<u32>);
+pub(crate) struct Watched(UnsafeCell<u32>);
 
 // SAFETY: loom reports any two accesses that are not ordered.
 unsafe impl Sync for Watched {}
@@ -38,16 +38,16 @@ unsafe impl Sync for Watched {}
 unsafe impl Send for Watched {}
 
 impl Watched {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(UnsafeCell::new(0)))
     }
 
-    fn add(&self) {
+    pub(crate) fn add(&self) {
         // SAFETY: loom reports it if this is not exclusive.
         self.0.with_mut(|value| unsafe { *value += 1 });
     }
 
-    fn get(&self) -> u32 {
+    pub(crate) fn get(&self) -> u32 {
         // SAFETY: loom reports it if somebody writes meanwhile.
         self.0.with(|value| unsafe { *value })
     }

@@ -572,8 +572,16 @@ pub fn spawn(config: ThreadConfig) -> ThreadRef {
 }
 
 /// Ends the current thread. Its kernel stack is freed once the CPU has left it.
+///
+/// # Panics
+///
+/// If preemption is forbidden, as by a lock that would stay locked.
 pub fn exit_current() -> ! {
     let current = current();
+    assert!(
+        current.preempt_count() == 0,
+        "ending while preemption is forbidden"
+    );
     // The waiter refers to the thread, which refers to the waiter.
     drop(current.spare_waiter.lock().take());
     registry::remove(&current);

@@ -197,7 +197,7 @@ pub fn run_idle() -> ! {
         scheduler().announce_idle(this);
         let now_ns = machine::now_ns();
         if switch_away(Leaving::Preempted) {
-            polling.learn(now_ns - idle_since_ns);
+            polling.learn(now_ns.saturating_sub(idle_since_ns));
             idle_since_ns = machine::now_ns();
             scheduler().announce_idle(this);
             poll(this, idle_since_ns + polling.limit_ns());

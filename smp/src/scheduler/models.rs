@@ -7,7 +7,6 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 
 use loom::{
-    cell::UnsafeCell,
     model::Builder,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -17,6 +16,7 @@ use crate::{
     CpuId, Ipi, Thread, ThreadConfig, ThreadRef,
     fake::HostThread,
     machine::{self, Simulated},
+    models::Watched,
 };
 
 struct World {
@@ -107,16 +107,14 @@ impl World {
     }
 
     /// Parks `thread`, which runs on `this`; returns it again if it has a permit already.
-    fn park(&self, this: CpuId, thread: ThreadRef, context: &UnsafeCell<u32>) -> Option<ThreadRef> {
+    fn park(&self, this: CpuId, thread: ThreadRef, context: &Watched) -> Option<ThreadRef> {
         match self.scheduler.pick(this, &thread, Leaving::Parking) {
             Next::Stay => return Some(thread),
             Next::Idle => (),
             Next::Thread(_) => unreachable!("there is no other thread"),
         }
         // The switch saves registers to memory that is not atomic.
-        // SAFETY: the CPU that leaves the thread writes, the one that resumes it reads; loom
-        // checks that the one happens before the other.
-        context.with_mut(|context| unsafe { *context += 1 });
+        context.add();
         self.scheduler.finish(this, thread, Leaving::Parking);
         None
     }
@@ -136,14 +134,13 @@ fn a_thread_that_parks_while_it_is_woken_runs_again() {
     check(5, || {
         let world = World::new();
         world.play(CpuId(0));
-        let message = Arc::new(UnsafeCell::new(0));
+        let message = Watched::new();
         let sleeper = thread(1, false);
         let waker = {
             let (world, message, sleeper) = (world.clone(), message.clone(), sleeper.clone());
             loom::thread::spawn(move || {
                 world.play(CpuId(1));
-                // SAFETY: the sleeper reads only after this CPU has unparked it; loom checks it.
-                message.with_mut(|message| unsafe { *message = 7 });
+                message.add();
                 sleeper.unpark();
             })
         };
@@ -151,14 +148,13 @@ fn a_thread_that_parks_while_it_is_woken_runs_again() {
         world.scheduler.wake(CpuId(0), sleeper.clone());
         let running = world.idle_until_thread(CpuId(0), &idle);
         let running = world
-            .park(CpuId(0), running, &UnsafeCell::new(0))
+            .park(CpuId(0), running, &Watched::new())
             .unwrap_or_else(|| world.idle_until_thread(CpuId(0), &idle));
         assert!(
             running.park.take_permit(),
             "a thread that runs again has been unparked"
         );
-        // SAFETY: the waker wrote before its unpark; loom checks it.
-        assert_eq!(message.with(|message| unsafe { *message }), 7);
+        assert_eq!(message.get(), 1);
         waker.join().expect("the waker does not panic");
         drop(running);
         assert_eq!(
@@ -175,7 +171,7 @@ fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
     check(2, || {
         let world = World::new();
         world.play(CpuId(0));
-        let context = Arc::new(UnsafeCell::new(0));
+        let context = Watched::new();
         let sleeper = thread(1, false);
         let idle = thread(0, true);
         world.scheduler.wake(CpuId(0), sleeper.clone());
@@ -193,8 +189,7 @@ fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
             loom::thread::spawn(move || {
                 world.play(CpuId(2));
                 let running = world.idle_until_thread(CpuId(2), &thread(0, true));
-                // SAFETY: CPU 0 wrote before it gave the thread away; loom checks it.
-                assert_eq!(context.with(|context| unsafe { *context }), 1);
+                assert_eq!(context.get(), 1);
                 drop(running);
             })
         };
@@ -202,8 +197,7 @@ fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
             // It need not sleep, but must leave this CPU.
             let next = world.scheduler.pick(CpuId(0), &running, Leaving::Preempted);
             assert!(matches!(next, Next::Idle));
-            // SAFETY: as in `World::park`.
-            context.with_mut(|context| unsafe { *context += 1 });
+            context.add();
             world
                 .scheduler
                 .finish(CpuId(0), running, Leaving::Preempted);
