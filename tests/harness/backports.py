@@ -55,13 +55,15 @@ def _from_backports(codename: str, place: Path) -> list[str]:
     command = [str(place / BINARY)]
     if version(command) >= MINIMUM:
         return command
+    if (mirror := debian_mirror()) is None:
+        raise StepFailed("apt's configuration names no Debian mirror")
     shutil.rmtree(place, ignore_errors=True)
     lists, archives = place / "apt" / "lists", place / "apt" / "archives"
     for folder in (lists / "partial", archives / "partial"):
         folder.mkdir(parents=True)
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
     sources = place / "apt" / "backports.list"
-    sources.write_text(f"deb [signed-by={keyring}] {debian_mirror()} {codename}-backports main\n")
+    sources.write_text(f"deb [signed-by={keyring}] {mirror} {codename}-backports main\n")
     options = {
         "Dir::Etc::SourceList": sources,
         "Dir::Etc::SourceParts": "/dev/null",

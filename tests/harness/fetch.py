@@ -16,7 +16,6 @@ from harness.paths import REPOSITORY, cache
 from harness.progress import Progress, StepFailed
 
 PINS = REPOSITORY / "cpython" / "sources.toml"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 TIMEOUT_S = 30
 
 
@@ -38,8 +37,8 @@ class Source:
     archives: tuple[Archive, ...]
 
 
-def debian_mirror() -> str:
-    """Returns the machine's own Debian mirror: the first address in apt's configuration that serves Debian."""
+def debian_mirror() -> str | None:
+    """Returns the first address in apt's configuration that serves Debian; None on other systems."""
     candidates: list[Path] = [Path("/etc/apt/sources.list")]
     folder = Path("/etc/apt/sources.list.d")
     if folder.is_dir():
@@ -52,7 +51,7 @@ def debian_mirror() -> str:
             # Ubuntu's archive has the same layout but not the same versions.
             if match and "debian" in match[1] and "security" not in match[1]:
                 return match[1].rstrip("/")
-    return DEFAULT_MIRROR
+    return None
 
 
 def sources() -> dict[str, Source]:
@@ -80,7 +79,12 @@ def fetch(source: Source, progress: Progress) -> Path:
     failures = []
     with progress.working(f"download {source.name} {source.version}"):
         for archive, path in zip(source.archives, paths, strict=True):
-            url = archive.url.replace("<mirror>", debian_mirror())
+            url = archive.url
+            if url.startswith("<mirror>"):
+                if (mirror := debian_mirror()) is None:
+                    failures.append(f"{url}: apt's configuration names no Debian mirror")
+                    continue
+                url = url.replace("<mirror>", mirror)
             partial = path.with_name(f"{path.name}.{os.getpid()}.part")
             try:
                 with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
