@@ -14,7 +14,6 @@ def test_poweroff_at_the_prompt(machines: Machines) -> None:
 def test_reboot_at_the_prompt_starts_the_machine_again(machines: Machines) -> None:
     with machines.prompt(Shape(), restarts=True) as prompt:
         first = prompt.evaluate("__import__('os').urandom(16).hex()")
-        prompt.type_line("kernel.reboot()")
-        prompt.wait_for_prompt(60)
+        prompt.run("kernel.reboot()", 60)
         assert prompt.evaluate("__import__('time').clock_gettime(7) < 60") == "True"
         assert prompt.evaluate("__import__('os').urandom(16).hex()") != first

@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 
 def run_all(bodies: list[Callable[[], None]]) -> list[str]:
-    """Runs each body in a thread; returns what went wrong in any of them."""
+    """Runs each body in a thread, all from the same moment; returns what went wrong in any of them."""
     errors: list[str] = []
+    start = threading.Barrier(len(bodies))
 
     def guarded(body: Callable[[], None]) -> None:
+        start.wait()
         try:
             body()
         except BaseException as error:
@@ -37,7 +39,6 @@ def floating_point(threads: int, seconds: float) -> dict[str, object]:
     """
     import math
 
-    deadline = time.monotonic() + seconds
     passes = [0] * threads
 
     def compute(seed: int) -> str:
@@ -50,6 +51,7 @@ def floating_point(threads: int, seconds: float) -> dict[str, object]:
 
     def body(number: int) -> None:
         expected = compute(number)
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = compute(number)
             if found != expected:
@@ -64,13 +66,13 @@ def byte_strings(threads: int, seconds: float) -> dict[str, object]:
     """Copies, compares and hashes byte strings: SIMD registers and `rep` instructions across preemption."""
     import hashlib
 
-    deadline = time.monotonic() + seconds
     passes = [0] * threads
 
     def body(number: int) -> None:
         generator = random.Random(number)
         data = generator.randbytes(100_000 + number)
         digest = hashlib.sha256(data).digest()
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             copy = bytearray(data)
             copy[: len(copy) // 2], copy[len(copy) // 2 :] = data[: len(copy) // 2], data[len(copy) // 2 :]
@@ -88,12 +90,12 @@ def shared_mappings(threads: int, seconds: float) -> dict[str, object]:
     A TLB that keeps an entry after munmap or MADV_DONTNEED shows another thread's
     bytes, or old ones where zeros must be.
     """
-    deadline = time.monotonic() + seconds
     passes = [0] * threads
     pages = 24
 
     def body(number: int) -> None:
         generator = random.Random(number)
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with mmap.mmap(-1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
                 if any(area[page * mmap.PAGESIZE] for page in range(pages)):
@@ -144,12 +146,12 @@ def pipes(pairs: int, bytes_each: int) -> dict[str, object]:
 
 def monotonic_clock(threads: int, seconds: float) -> dict[str, object]:
     """Hands one time stamp around between threads: the clock must never run backwards between CPUs."""
-    deadline = time.monotonic() + seconds
     lock = threading.Lock()
     latest = [time.monotonic_ns()]
     reads = [0]
 
     def body() -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for _ in range(100):
                 with lock:

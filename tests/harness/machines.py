@@ -69,8 +69,9 @@ class Machines:
     def prompt(self, shape: Shape, terminal: str = "dumb", **options: Unpack[Options]) -> Iterator[Prompt]:
         """Starts a machine and waits for its prompt."""
         shape = Shape(shape.cpus, shape.memory, (*shape.append, f"env.TERM={terminal}"))
-        with Prompt(self.command(shape, (), **options), self._transcript("prompt", shape)) as prompt:
-            prompt.wait_for_prompt()
+        command, transcript = self.command(shape, (), **options), self._transcript("prompt", shape)
+        with Prompt(command, transcript, full_screen=terminal != "dumb") as prompt:
+            prompt.wait_for_prompt(60 + 5 * shape.cpus)
             yield prompt
 
     def shared(self, shape: Shape) -> Guest:

@@ -114,6 +114,14 @@ class Console:
                     raise self._failure(f"{pattern!r} did not appear within {timeout:g} s")
                 self._changed.wait(remaining)
 
+    def shows(self, pattern: str | bytes, timeout: float) -> bool:
+        """Returns whether `expect` would find the pattern; passes over it if so."""
+        try:
+            self.expect(pattern, timeout)
+        except ConsoleError:
+            return False
+        return True
+
     def seconds_until(self, match: re.Match[bytes]) -> float:
         """Returns how long after the start of the machine the last byte of `match` arrived."""
         with self._changed:
@@ -250,17 +258,38 @@ class Guest:
 
 
 class Prompt(Console):
-    """The machine's own Python prompt, driven as a user does."""
+    """The machine's own Python prompt, driven as a user does.
 
-    PROMPT = rb">>> "
+    After each method the machine is at a prompt, but for `type_line` and `send`.
+    """
+
+    def __init__(self, command: Sequence[str], transcript: Path | None = None, *, full_screen: bool = False) -> None:
+        super().__init__(command, transcript)
+        # The full-screen prompt draws its line anew with every key; it asks the terminal
+        # for bracketed paste once, when it begins to read a new statement.
+        self._prompt = rb"\x1b\[\?2004h(.|\s)*?>>> " if full_screen else rb">>> "
 
     def wait_for_prompt(self, timeout: float = 60.0) -> None:
         """Waits for the next prompt."""
-        self.expect(self.PROMPT, timeout)
+        self.expect(self._prompt, timeout)
 
     def type_line(self, line: str) -> None:
         """Types one line and the Enter key."""
         self.send(line + "\r")
+
+    def run(self, line: str, timeout: float = 30.0) -> None:
+        """Types one statement and waits until it is done."""
+        self.type_line(line)
+        self.wait_for_prompt(timeout)
+
+    def interrupt(self) -> float:
+        """Types Ctrl-C and waits for the next prompt; returns the seconds until KeyboardInterrupt showed."""
+        self.skip()
+        typed = time.monotonic()
+        self.send(b"\x03")
+        seen = self.expect("KeyboardInterrupt", 20)
+        self.wait_for_prompt(20)
+        return self.started + self.seconds_until(seen) - typed
 
     def evaluate(self, expression: str, timeout: float = 30.0) -> str:
         """Types an expression and returns its `repr`, as the guest printed it.
@@ -270,4 +299,6 @@ class Prompt(Console):
         """
         a, b = secrets.randbelow(10**9) + 10**9, secrets.randbelow(10**9) + 10**9
         self.type_line(f"print({a}*{b}, repr({expression}))")
-        return self.expect(rf"{a * b} (.*?)\r*\n", timeout)[1].decode()
+        answer = self.expect(rf"{a * b} (.*?)\r*\n", timeout)[1].decode()
+        self.wait_for_prompt(timeout)
+        return answer

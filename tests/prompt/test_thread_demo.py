@@ -51,8 +51,8 @@ def test_at_the_prompt(machines: Machines) -> None:
     with machines.prompt(Shape()) as prompt:
         prompt.type_line("import runpy; d = runpy.run_path('/examples/thread_demo.py')")
         prompt.expect(r"speed-up: [^\n]*\n", 60)
-        check(prompt.text(), 2)
         prompt.wait_for_prompt()
+        check(prompt.text(), 2)
 
 
 def test_primes(machines: Machines) -> None:

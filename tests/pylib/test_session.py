@@ -49,16 +49,17 @@ def test_banner(prompt: Prompt) -> None:
 def test_every_way_to_leave_starts_a_fresh_session(prompt: Prompt, leave: str) -> None:
     for _ in range(2):
         assert prompt.evaluate("'kept' in globals()") == "False"
-        prompt.type_line("kept = 1")
+        prompt.run("kept = 1")
         assert prompt.evaluate("kept") == "1"
         prompt.send(leave)
         prompt.expect("PythonOS, Python", 10)
+        prompt.wait_for_prompt()
     assert prompt.evaluate("'kept' in globals()") == "False"
 
 
 def test_main_module_is_the_session(prompt: Prompt) -> None:
     assert prompt.evaluate("__import__('sys').modules['__main__'].__dict__ is globals()") == "True"
-    prompt.type_line("class Point: x = 5\r")
+    prompt.run("class Point: x = 5\r")
     assert prompt.evaluate("__import__('pickle').loads(__import__('pickle').dumps(Point)) is Point") == "True"
     assert prompt.evaluate("__import__('sys').argv") == "['']"
 
@@ -67,12 +68,14 @@ def test_a_session_that_breaks_its_streams_is_followed_by_a_sound_one(prompt: Pr
     for line in ("import sys, os", "sys.stdout = open(os.devnull, 'w')", "sys.stderr = None", "exit()"):
         prompt.type_line(line)
     prompt.expect("PythonOS, Python", 10)
+    prompt.wait_for_prompt()
     assert prompt.evaluate("6 * 7") == "42"
 
 
 def test_a_closed_descriptor_costs_a_message_not_the_session(prompt: Prompt) -> None:
     prompt.type_line("import os; kept = 5; os.close(0)")
     prompt.expect("Bad file descriptor", 10)
+    prompt.wait_for_prompt()
     assert prompt.evaluate("kept") == "5"
 
 
@@ -81,6 +84,7 @@ def test_ctrl_c_interrupts(prompt: Prompt) -> None:
     prompt.expect("under 42", 10)
     prompt.send(b"\x03")
     prompt.expect("KeyboardInterrupt", 5)
+    prompt.wait_for_prompt()
     assert prompt.evaluate("1 + 1") == "2"
 
 

@@ -13,6 +13,7 @@ def test_version_and_platform(guest: Guest) -> None:
     assert identity["sysname"] == "PythonOS"
     assert identity["machine"] == "x86_64"
     assert identity["page_size"] == 4096
+    assert identity["libc"] == "musl"
 
 
 def test_the_gil_is_as_the_build_says(guest: Guest, machines: Machines) -> None:
