@@ -10,7 +10,14 @@ from harness.machines import Machines, Shape
 from harness.serial import Guest
 
 #: How a report names what happened, by what the test does to the machine.
-PROTECTION = ("write text", "write read-only data", "call data", "read address 0", "write address 0", "call address 0")
+PROTECTION = (
+    "write text",
+    "write read-only data",
+    "call data",
+    "read address 0",
+    "write address 0",
+    "call the first page",
+)
 
 
 def crash(machines: Machines, cpus: int, function: str, *arguments: object, append: tuple[str, ...] = ()) -> str:
