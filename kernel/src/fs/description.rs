@@ -210,6 +210,9 @@ impl Description {
         if whence > raw::SEEK_HOLE {
             return Err(Errno::EINVAL);
         }
+        if self.file.ignores_seek() {
+            return Ok(0);
+        }
         let is_directory = self.is_directory();
         if !self.file.is_seekable() && !is_directory {
             return Err(Errno::ESPIPE);

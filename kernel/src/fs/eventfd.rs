@@ -58,7 +58,8 @@ impl File for EventFd {
     }
 
     fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        if from.remaining() < 8 {
+        // Linux takes exactly eight bytes, whatever eventfd(2) says of more.
+        if from.remaining() != 8 {
             return Err(Errno::EINVAL);
         }
         let mut bytes = [0; 8];
@@ -86,6 +87,10 @@ impl File for EventFd {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.changed)
+    }
+
+    fn ignores_seek(&self) -> bool {
+        true
     }
 
     fn label(&self) -> &'static str {

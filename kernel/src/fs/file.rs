@@ -211,6 +211,11 @@ pub trait File: Any + Send + Sync {
         false
     }
 
+    /// Tells whether lseek(2) does nothing and says so with 0, as for eventfds and their like.
+    fn ignores_seek(&self) -> bool {
+        false
+    }
+
     /// Reads the next bytes of a stream; 0 is the end. `flags` are the open file's.
     fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
         let _ = (to, flags);

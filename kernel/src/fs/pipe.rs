@@ -134,9 +134,22 @@ impl PipeEnd {
         PipeEnd { pipe, is_reader, is_writer, visits_at_open, metadata, inode }
     }
 
-    /// Returns how many bytes fit in now.
-    pub fn free(&self) -> usize {
-        self.pipe.state.lock().ring.free()
+    /// Tells whether both are ends of one pipe.
+    pub fn is_same_pipe(&self, other: &PipeEnd) -> bool {
+        Arc::ptr_eq(&self.pipe, &other.pipe)
+    }
+
+    /// Returns how many bytes fit in now; `EPIPE` and the signal SIGPIPE if nobody can read them.
+    pub fn room(&self) -> Result<usize, Errno> {
+        let (room, readers) = {
+            let state = self.pipe.state.lock();
+            (state.ring.free(), state.readers)
+        };
+        if readers == 0 {
+            signal::raise_in_current(raw::SIGPIPE);
+            return Err(Errno::EPIPE);
+        }
+        Ok(room)
     }
 
     /// Waits for bytes, hands them to `give`, and puts back what that did not take; `buffer` is
@@ -169,7 +182,7 @@ impl PipeEnd {
 
     /// Changes the capacity to a power of two not below `wanted` (F_SETPIPE_SZ); returns it.
     pub fn set_capacity(&self, wanted: usize) -> SysResult {
-        if wanted > i32::MAX as usize {
+        if wanted > 1 << 31 {
             return Err(Errno::EINVAL);
         }
         let capacity = wanted.max(ATOMIC_WRITE).next_power_of_two();

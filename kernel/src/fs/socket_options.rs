@@ -67,11 +67,6 @@ impl Options {
         self.send_buffer.load(Ordering::Relaxed) as usize
     }
 
-    /// Returns the receive buffer's size.
-    pub fn receive_buffer(&self) -> usize {
-        self.receive_buffer.load(Ordering::Relaxed) as usize
-    }
-
     /// Leaves an error for the next call to report.
     pub fn set_error(&self, errno: Errno) {
         self.error.store(errno.number() as u32, Ordering::Release);
@@ -149,7 +144,9 @@ impl Options {
             raw::SO_LINGER => {
                 let (lingers, seconds) = (number()? != 0, word(value, 1)?);
                 self.lingers.store(lingers, Ordering::Relaxed);
-                self.linger_seconds.store(seconds, Ordering::Relaxed);
+                if lingers {
+                    self.linger_seconds.store(seconds, Ordering::Relaxed);
+                }
             }
             _ => {
                 let index = SWITCHES.iter().position(|&each| each == name).ok_or(Errno::ENOPROTOOPT)?;

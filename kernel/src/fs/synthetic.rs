@@ -20,6 +20,12 @@ use smp::SpinLock;
 /// Writes a file's text, for the number of the nearest numbered directory above.
 pub type Make = fn(u32, &mut String) -> Result<(), Errno>;
 
+/// Tells where a link leads.
+pub type Follow = fn(u32) -> Result<Link, Errno>;
+
+/// Returns a link's text.
+pub type LinkText = fn(u32) -> Result<Vec<u8>, Errno>;
+
 /// Takes what was written to a file, for the number of the nearest numbered directory above.
 pub type Take = fn(u32, &[u8]) -> Result<(), Errno>;
 
@@ -44,9 +50,9 @@ pub enum Item {
     /// A file that opens as something else.
     Special(fn(Arc<dyn Inode>, OpenFlags) -> Result<Arc<dyn File>, Errno>),
     /// A link.
-    Link(fn(u32) -> Result<Link, Errno>),
+    Link(Follow),
     /// A link whose text is not where it leads (`/proc/self/fd/3`).
-    MagicLink(fn(u32) -> Result<Link, Errno>, fn(u32) -> Result<Vec<u8>, Errno>),
+    MagicLink(Follow, LinkText),
 }
 
 /// A directory of numbers.

@@ -210,22 +210,27 @@ fn set_lock(description: &Arc<Description>, command: u32, address: usize) -> Sys
 
 /// flock(2).
 fn flock(&[fd, operation, ..]: &[usize; 6]) -> SysResult {
-    let description = FILES.get(fd)?;
     let operation = operation as u32;
-    let waits = operation & raw::LOCK_NB == 0;
-    let owner = Owner::Whole(address_of(&description));
-    let file = file_id(&description)?;
     let is_exclusive = match operation & !raw::LOCK_NB {
-        raw::LOCK_SH => false,
-        raw::LOCK_EX => true,
-        raw::LOCK_UN => {
-            LOCKS.unlock_all(file, owner);
-            return Ok(0);
-        }
+        raw::LOCK_SH => Some(false),
+        raw::LOCK_EX => Some(true),
+        raw::LOCK_UN => None,
         _ => return Err(Errno::EINVAL),
     };
+    let description = FILES.get(fd)?;
+    let owner = Owner::Whole(address_of(&description));
+    let file = file_id(&description)?;
+    let Some(is_exclusive) = is_exclusive else {
+        LOCKS.unlock_all(file, owner);
+        return Ok(0);
+    };
+    let flags = description.flags();
+    if !flags.is_readable() && !flags.is_writable() {
+        return Err(Errno::EBADF);
+    }
     description.note_lock(owner);
-    LOCKS.lock(file, Lock { owner, is_exclusive, start: 0, end: u64::MAX }, waits)?;
+    let lock = Lock { owner, is_exclusive, start: 0, end: u64::MAX };
+    LOCKS.lock(file, lock, operation & raw::LOCK_NB == 0)?;
     Ok(0)
 }
 
@@ -238,8 +243,9 @@ fn ioctl_call(&[fd, request, argument, ..]: &[usize; 6]) -> SysResult {
         ioctl::FIONBIO => description.set_nonblocking(user::read_user::<i32>(argument)? != 0),
         ioctl::FIONREAD if description.file().is_seekable() => {
             let size = description.file().size()?;
-            let left = size.saturating_sub(description.with_offset(|offset| *offset));
-            user::write_user(argument, &(left.min(i32::MAX as u64) as i32))?;
+            // Negative past the end, as on Linux.
+            let left = size.wrapping_sub(description.with_offset(|offset| *offset));
+            user::write_user(argument, &(left as i32))?;
         }
         request => return description.file().ioctl(request, argument),
     }

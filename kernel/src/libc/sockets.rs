@@ -50,32 +50,35 @@ fn open_flags(flags: u32) -> OpenFlags {
     OpenFlags::RDWR | OpenFlags::from_bits_retain(flags & numbers::O_NONBLOCK)
 }
 
-fn check_protocol(family: u32, protocol: u32) -> Result<(), Errno> {
+/// Reads the first three arguments of socket(2) and socketpair(2).
+fn kind_of(family: u32, kind: u32, protocol: u32) -> Result<Kind, Errno> {
+    /// The types are below this number, the flags above.
+    const TYPE_MASK: u32 = 0xf;
+    const TYPES: u32 = 11;
+    let (number, flags) = (kind & TYPE_MASK, kind & !TYPE_MASK);
+    if flags & !SOCK_FLAGS != 0 || number >= TYPES {
+        return Err(Errno::EINVAL);
+    }
     if family != raw::AF_UNIX {
         return Err(Errno::EAFNOSUPPORT);
     }
     if protocol != 0 && protocol != raw::AF_UNIX {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    Ok(())
+    Kind::from_raw(number)
 }
 
 /// socket(2).
 fn socket(&[family, kind, protocol, ..]: &[usize; 6]) -> SysResult {
     let kind = kind as u32;
-    check_protocol(family as u32, protocol as u32)?;
-    let socket = UnixSocket::new(Kind::from_raw(kind & !SOCK_FLAGS)?);
+    let socket = UnixSocket::new(kind_of(family as u32, kind, protocol as u32)?);
     FILES.insert(Description::new(socket, open_flags(kind)), kind & numbers::O_CLOEXEC != 0, 0)
 }
 
 /// socketpair(2).
 fn socketpair(&[family, kind, protocol, fds, ..]: &[usize; 6]) -> SysResult {
     let kind = kind as u32;
-    if matches!(family as u32, raw::AF_INET | raw::AF_INET6) {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    check_protocol(family as u32, protocol as u32)?;
-    let (a, b) = UnixSocket::pair(Kind::from_raw(kind & !SOCK_FLAGS)?);
+    let (a, b) = UnixSocket::pair(kind_of(family as u32, kind, protocol as u32)?);
     let pair = [Description::new(a, open_flags(kind)), Description::new(b, open_flags(kind))];
     let opened = FILES.insert_pair(pair, kind & numbers::O_CLOEXEC != 0)?;
     put_pair(fds, opened)

@@ -5,7 +5,7 @@ use super::dispatch::Calls;
 use super::errno::{Errno, SysResult};
 use crate::fs::description::Description;
 use crate::fs::fd_table::FILES;
-use crate::fs::file::OpenFlags;
+use crate::fs::file::{File, OpenFlags};
 use crate::fs::inode::FileType;
 use crate::fs::io::{KernelSink, MAX_TRANSFER};
 use crate::fs::page::PAGE_SIZE;
@@ -153,8 +153,15 @@ fn copy_file_range(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6])
     Ok(count)
 }
 
+fn pipe_of(description: &Description) -> Option<&PipeEnd> {
+    description.file().downcast_ref()
+}
+
 /// splice(2): from a file into a pipe, or from a pipe elsewhere.
 fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysResult {
+    if len == 0 {
+        return Ok(0);
+    }
     let known = raw::SPLICE_F_MOVE | raw::SPLICE_F_NONBLOCK | raw::SPLICE_F_MORE | raw::SPLICE_F_GIFT;
     if flags as u32 & !known != 0 {
         return Err(Errno::EINVAL);
@@ -163,12 +170,19 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
     if !from.flags().is_readable() || !to.flags().is_writable() {
         return Err(Errno::EBADF);
     }
-    let pipe_of = |side: &Description| side.file().downcast_ref::<PipeEnd>().is_some();
-    let (is_from_pipe, is_to_pipe) = (pipe_of(&from), pipe_of(&to));
+    let (from_pipe, to_pipe) = (pipe_of(&from), pipe_of(&to));
+    let (is_from_pipe, is_to_pipe) = (from_pipe.is_some(), to_pipe.is_some());
+    if from_pipe.zip(to_pipe).is_some_and(|(from, to)| from.is_same_pipe(to)) {
+        return Err(Errno::EINVAL);
+    }
     if (is_from_pipe && from_offset != 0) || (is_to_pipe && to_offset != 0) {
         return Err(Errno::ESPIPE);
     }
     if !is_from_pipe && !is_to_pipe || to.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EINVAL);
+    }
+    let can_splice = |file: &dyn File| file.is_seekable() || file.socket().is_some();
+    if !is_to_pipe && !can_splice(&**to.file()) {
         return Err(Errno::EINVAL);
     }
     let is_nonblocking = flags as u32 & raw::SPLICE_F_NONBLOCK != 0;
@@ -179,28 +193,42 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
         put_offset(to_offset, &to_side)?;
         return Ok(count);
     }
-    if !from.file().is_seekable() {
-        return Err(Errno::EINVAL);
+    let is_socket = from.file().socket().is_some();
+    if is_socket && from_offset != 0 {
+        return Err(Errno::ESPIPE);
     }
     let mut from_side = Side { description: from, offset: offset_at(from_offset)? };
     // One write that fits cannot take a part of what was read and block on the rest.
-    let room = to_side.description.file().downcast_ref::<PipeEnd>().map_or(0, PipeEnd::free);
+    let room = pipe_of(&to_side.description).map_or(Ok(0), PipeEnd::room)?;
     if room == 0 && is_nonblocking {
         return Err(Errno::EAGAIN);
     }
-    let count = transfer(&mut from_side, &mut to_side, len.min(room.max(PAGE_SIZE)))?;
+    if !can_splice(&**from_side.description.file()) {
+        return Err(Errno::EINVAL);
+    }
+    let len = len.min(room.max(PAGE_SIZE));
+    if is_socket {
+        let mut buffer = vec![0; CHUNK.min(len)];
+        let mut flags = from_side.description.flags();
+        flags.set(OpenFlags::NONBLOCK, is_nonblocking || flags.is_nonblocking());
+        let count = from_side.description.file().read(&mut KernelSink::new(&mut buffer), flags)?;
+        return to_side.write(&buffer[..count]);
+    }
+    let count = transfer(&mut from_side, &mut to_side, len)?;
     put_offset(from_offset, &from_side)?;
     Ok(count)
 }
 
 /// Takes bytes out of a pipe only as `to` takes them: they are copied first and dropped after.
 fn splice_from_pipe(from: &Arc<Description>, to: &mut Side, len: usize, is_nonblocking: bool) -> SysResult {
-    let pipe: &PipeEnd = from.file().downcast_ref().ok_or(Errno::EINVAL)?;
+    let pipe = pipe_of(from).ok_or(Errno::EINVAL)?;
     let mut flags = from.flags();
     flags.set(OpenFlags::NONBLOCK, is_nonblocking || flags.is_nonblocking());
     let mut buffer = vec![0; CHUNK.min(len)];
-    if buffer.is_empty() {
-        return Ok(0);
-    }
-    pipe.take_with(&mut buffer, flags, |bytes| to.write(bytes))
+    pipe.take_with(&mut buffer, flags, |bytes| {
+        if let Some(pipe) = pipe_of(&to.description) {
+            pipe.room()?;
+        }
+        if bytes.is_empty() { Ok(0) } else { to.write(bytes) }
+    })
 }

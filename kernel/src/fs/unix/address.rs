@@ -1,6 +1,6 @@
 //! Addresses of local sockets: a path with an inode, or a name in a namespace of its own (abstract).
 
-use super::socket::UnixSocket;
+use super::socket::{Kind, UnixSocket};
 use crate::fs::context;
 use crate::fs::inode::{FileType, Inode, NewNode};
 use crate::fs::walk::{self, Follow, Last};
@@ -32,8 +32,8 @@ pub enum Address {
 pub enum Key {
     /// By device and inode number.
     Inode(u64, u64),
-    /// By abstract name.
-    Abstract(Vec<u8>),
+    /// By abstract name; each kind of socket has its own.
+    Abstract(Kind, Vec<u8>),
 }
 
 static BOUND: SpinLock<BTreeMap<Key, Weak<UnixSocket>>> = SpinLock::new(BTreeMap::new());
@@ -72,8 +72,9 @@ impl Address {
         bytes
     }
 
-    /// Finds the socket that is bound there; `ECONNREFUSED` if none is.
-    pub fn find(&self) -> Result<Arc<UnixSocket>, Errno> {
+    /// Finds the socket that is bound there; `ECONNREFUSED` if none is, `EPROTOTYPE` if it is not
+    /// of this kind.
+    pub fn find(&self, kind: Kind) -> Result<Arc<UnixSocket>, Errno> {
         let key = match self {
             Address::Path(path) => {
                 let inode = walk::resolve(&context::current_directory(), path, Follow::Yes)?;
@@ -82,15 +83,16 @@ impl Address {
                 }
                 key_of(&*inode)
             }
-            Address::Abstract(name) => Key::Abstract(name.clone()),
+            Address::Abstract(name) => Key::Abstract(kind, name.clone()),
             Address::Unnamed => return Err(Errno::EINVAL),
         };
         let found = BOUND.lock().get(&key).cloned();
-        found.and_then(|socket| socket.upgrade()).ok_or(Errno::ECONNREFUSED)
+        let socket = found.and_then(|socket| socket.upgrade()).ok_or(Errno::ECONNREFUSED)?;
+        if socket.kind == kind { Ok(socket) } else { Err(Errno::EPROTOTYPE) }
     }
 
     /// Binds a socket there; returns the address, made up if there was none, and where it is found.
-    pub fn bind(self, socket: &Weak<UnixSocket>) -> Result<(Address, Key), Errno> {
+    pub fn bind(self, kind: Kind, socket: &Weak<UnixSocket>) -> Result<(Address, Key), Errno> {
         match self {
             Address::Path(path) => {
                 let found = walk::walk(&context::current_directory(), &path, Follow::Never)?;
@@ -108,7 +110,7 @@ impl Address {
                 Ok((Address::Path(path), key))
             }
             Address::Abstract(name) => {
-                let key = Key::Abstract(name.clone());
+                let key = Key::Abstract(kind, name.clone());
                 if !claim(&key, socket) {
                     return Err(Errno::EADDRINUSE);
                 }
@@ -119,7 +121,7 @@ impl Address {
                 static NEXT: AtomicU32 = AtomicU32::new(0);
                 let number = NEXT.fetch_add(1, Ordering::Relaxed) & 0xf_ffff;
                 let name = format!("{number:05x}").into_bytes();
-                let key = Key::Abstract(name.clone());
+                let key = Key::Abstract(kind, name.clone());
                 if claim(&key, socket) {
                     return Ok((Address::Abstract(name), key));
                 }

@@ -52,17 +52,38 @@ impl UnixSocket {
             (Peer::None, Address::Unnamed)
         } else {
             let address = Address::parse(address)?;
-            let target = address.find()?;
-            if target.kind != self.kind {
-                return Err(Errno::EPROTOTYPE);
-            }
+            let target = address.find(self.kind)?;
             target.check_accepts(self)?;
             (Peer::Socket(Arc::downgrade(&target)), address)
         };
-        let mut state = self.state.lock();
-        state.peer = peer;
-        state.peer_address = peer_address;
+        self.disconnect_datagram(peer);
+        self.state.lock().peer_address = peer_address;
         Ok(())
+    }
+
+    /// Gives a datagram socket another peer, or none. What came from the one before is dropped,
+    /// and if that was connected to us it is told.
+    pub(super) fn disconnect_datagram(&self, peer: Peer) {
+        let (old, is_same) = {
+            let mut state = self.state.lock();
+            let is_same = match (&state.peer, &peer) {
+                (Peer::Socket(old), Peer::Socket(new)) => old.ptr_eq(new),
+                _ => false,
+            };
+            (core::mem::replace(&mut state.peer, peer), is_same)
+        };
+        let Peer::Socket(old) = old else { return };
+        if is_same {
+            return;
+        }
+        let dropped = self.inbox.lock().take_all();
+        drop(dropped);
+        if let Some(old) = old.upgrade()
+            && matches!(&old.state.lock().peer, Peer::Socket(peer) if peer.ptr_eq(&self.me))
+        {
+            old.options.set_error(Errno::ECONNRESET);
+            old.changed.wake_all();
+        }
     }
 
     /// A datagram socket that is connected takes messages from its peer only.
@@ -85,7 +106,7 @@ impl Socket for UnixSocket {
         if self.state.lock().key.is_some() {
             return Err(Errno::EINVAL);
         }
-        let (address, key) = address.bind(&self.me)?;
+        let (address, key) = address.bind(self.kind, &self.me)?;
         let mut state = self.state.lock();
         state.address = address;
         state.key = Some(key);
@@ -136,7 +157,10 @@ impl Socket for UnixSocket {
         if self.kind == Kind::Datagram {
             return self.connect_datagram(address);
         }
-        let address = Address::parse(address)?;
+        let listener = Address::parse(address)?.find(self.kind)?;
+        if listener.state.lock().listening.is_none() || listener.inbox.lock().is_shut {
+            return Err(Errno::ECONNREFUSED);
+        }
         {
             let state = self.state.lock();
             if state.listening.is_some() {
@@ -146,10 +170,6 @@ impl Socket for UnixSocket {
                 return Err(Errno::EISCONN);
             }
         }
-        let listener = address.find()?;
-        if listener.kind != self.kind {
-            return Err(Errno::EPROTOTYPE);
-        }
         self.connect_to_listener(&listener, open)
     }
 
@@ -158,6 +178,9 @@ impl Socket for UnixSocket {
     }
 
     fn peer_address(&self) -> Result<Vec<u8>, Errno> {
+        if let Some(peer) = self.peer() {
+            return Ok(peer.state.lock().address.to_bytes());
+        }
         let state = self.state.lock();
         match state.peer {
             Peer::Socket(_) => Ok(state.peer_address.to_bytes()),
@@ -180,20 +203,23 @@ impl Socket for UnixSocket {
             raw::SHUT_RDWR => (true, true),
             _ => return Err(Errno::EINVAL),
         };
-        if self.kind != Kind::Datagram && !self.is_connected() && self.state.lock().listening.is_none() {
-            return Err(Errno::ENOTCONN);
-        }
         let peer = self.peer();
         if send {
             self.state.lock().is_send_shut = true;
-            if let Some(peer) = &peer
-                && self.kind != Kind::Datagram
-            {
-                peer.inbox.lock().is_ended = true;
-            }
         }
         if receive {
             self.inbox.lock().is_shut = true;
+        }
+        // Over a connection what one end cannot receive the other cannot send, and the other way round.
+        if let Some(peer) = &peer
+            && self.kind != Kind::Datagram
+        {
+            if send {
+                peer.inbox.lock().is_ended = true;
+            }
+            if receive {
+                peer.state.lock().is_send_shut = true;
+            }
         }
         self.changed.wake_all();
         if let Some(peer) = peer {

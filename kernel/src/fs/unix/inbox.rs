@@ -86,19 +86,16 @@ impl Inbox {
         Some(message)
     }
 
-    /// Copies bytes of a stream to `to` and takes them out unless `is_peek`. Stops before a piece
-    /// that brings open files, and after one that did, so that they are not mixed up.
+    /// Copies bytes of a stream to `to` and takes them out unless `is_peek`. Stops after a piece
+    /// that brings open files, so that those of two pieces are not mixed up (unix(7)).
     ///
     /// Returns the count, and the files of the piece.
     pub fn read_stream(&mut self, to: &mut dyn Sink, is_peek: bool) -> Result<(usize, Vec<Arc<Description>>), Errno> {
         let mut done = 0;
         let mut rights = Vec::new();
         let mut index = 0;
-        while to.remaining() > 0 {
-            let Some(message) = self.messages.get_mut(index) else { break };
-            if done > 0 && !message.rights.is_empty() {
-                break;
-            }
+        // Also for no bytes at all, the first piece's open files are handed over.
+        while let Some(message) = self.messages.get_mut(index) {
             let rest = &message.data[message.taken..];
             let count = rest.len().min(to.remaining());
             if let Err(errno) = to.put(&rest[..count]) {
@@ -121,10 +118,16 @@ impl Inbox {
                     self.messages.pop_front();
                 }
             }
-            if has_rights {
+            if has_rights || to.remaining() == 0 {
                 break;
             }
         }
         Ok((done, rights))
+    }
+
+    /// Takes everything out.
+    pub fn take_all(&mut self) -> VecDeque<Message> {
+        self.bytes = 0;
+        core::mem::take(&mut self.messages)
     }
 }

@@ -19,7 +19,7 @@ use linux_raw_sys::net as raw;
 use smp::{Mutex, WaitQueue};
 
 /// How messages are kept apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Not at all.
     Stream,
@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) address: Address,
     pub(super) key: Option<Key>,
     pub(super) peer: Peer,
-    /// The peer's address, which outlives it.
+    /// The address of a peer that is gone, or of the other end before it is accepted.
     pub(super) peer_address: Address,
     /// Present while it listens: the most that may wait, and those that do.
     pub(super) listening: Option<(usize, VecDeque<Arc<UnixSocket>>)>,
@@ -130,9 +130,10 @@ impl UnixSocket {
         matches!(self.state.lock().peer, Peer::Socket(_))
     }
 
-    /// Tells how many bytes another socket may still send here.
+    /// Tells how many bytes this socket may still send to one with that inbox. Local sockets count
+    /// by the send buffer alone (unix(7)).
     pub(super) fn room(&self, inbox: &Inbox) -> usize {
-        self.options.receive_buffer().saturating_sub(inbox.bytes())
+        self.options.send_buffer().saturating_sub(inbox.bytes())
     }
 
     /// Returns who we are, for SCM_CREDENTIALS and SO_PEERCRED.
@@ -140,18 +141,12 @@ impl UnixSocket {
         [process::pid(), 0, 0]
     }
 
-    fn poll_listening(&self) -> Option<PollEvents> {
-        let state = self.state.lock();
-        let (_, waiting) = state.listening.as_ref()?;
-        Some(if waiting.is_empty() { PollEvents::empty() } else { PollEvents::READABLE })
-    }
-
     fn is_writable(&self) -> bool {
         match self.peer() {
             // Linux: writable while no more than a quarter of the buffer is in use.
             Some(peer) => {
                 let inbox = peer.inbox.lock();
-                inbox.bytes() * 4 <= self.options.send_buffer().min(peer.options.receive_buffer())
+                inbox.bytes() * 4 <= self.options.send_buffer()
             }
             None => true,
         }
@@ -160,10 +155,10 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        let (key, peer, listening) = {
+        let (key, peer, listening, address) = {
             let mut state = self.state.lock();
             let peer = core::mem::replace(&mut state.peer, Peer::None);
-            (state.key.take(), peer, state.listening.take())
+            (state.key.take(), peer, state.listening.take(), state.address.clone())
         };
         if let Some(key) = key {
             address::release(&key);
@@ -177,7 +172,13 @@ impl Drop for UnixSocket {
                     peer.options.set_error(Errno::ECONNRESET);
                 }
                 peer.inbox.lock().is_ended = true;
+                peer.state.lock().is_send_shut = true;
             }
+            let mut state = peer.state.lock();
+            if matches!(&state.peer, Peer::Socket(back) if back.ptr_eq(&self.me)) {
+                state.peer_address = address;
+            }
+            drop(state);
             peer.changed.wake_all();
         }
         // Whoever waited to be accepted finds the connection reset.
@@ -197,6 +198,9 @@ impl File for UnixSocket {
     }
 
     fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
+        if to.remaining() == 0 {
+            return Ok(0);
+        }
         self.receive(to, 0, flags).map(|received| received.count)
     }
 
@@ -205,24 +209,21 @@ impl File for UnixSocket {
     }
 
     fn poll(&self) -> PollEvents {
-        if let Some(events) = self.poll_listening() {
-            return events;
-        }
-        let mut events = PollEvents::empty();
-        let is_send_shut = self.state.lock().is_send_shut;
-        {
+        let (is_send_shut, waiting) = {
+            let state = self.state.lock();
+            (state.is_send_shut, state.listening.as_ref().map(|(_, waiting)| waiting.len()))
+        };
+        let (has_message, is_over) = {
             let inbox = self.inbox.lock();
-            let is_over = inbox.is_ended || inbox.is_shut;
-            events.set(PollEvents::READABLE, !inbox.is_empty() || is_over);
-            if self.kind != Kind::Datagram {
-                events.set(PollEvents::RDHUP, is_over);
-                events.set(PollEvents::HUP, is_over && is_send_shut || inbox.is_ended && self.peer().is_none());
-            }
-        }
-        if self.kind != Kind::Datagram && !self.is_connected() {
-            events |= PollEvents::HUP;
-        }
-        events.set(PollEvents::WRITABLE, self.is_writable());
+            (!inbox.is_empty(), inbox.is_ended || inbox.is_shut)
+        };
+        let is_listening = waiting.is_some();
+        let needs_peer = self.kind != Kind::Datagram && !is_listening;
+        let mut events = PollEvents::empty();
+        events.set(PollEvents::READABLE, has_message || is_over || waiting.is_some_and(|count| count > 0));
+        events.set(PollEvents::RDHUP, is_over);
+        events.set(PollEvents::HUP, is_over && is_send_shut || needs_peer && !self.is_connected());
+        events.set(PollEvents::WRITABLE, !is_listening && self.is_writable());
         events.set(PollEvents::ERR, self.options.has_error());
         events
     }
@@ -233,12 +234,13 @@ impl File for UnixSocket {
 
     fn ioctl(&self, request: u32, argument: usize) -> SysResult {
         let bytes = match request {
+            FIONREAD if self.state.lock().listening.is_some() => return Err(Errno::EINVAL),
             FIONREAD => {
                 let inbox = self.inbox.lock();
                 match (self.kind, inbox.front()) {
-                    (Kind::Stream, _) => inbox.bytes(),
-                    (_, Some(message)) => message.data.len(),
-                    (_, None) => 0,
+                    (Kind::Datagram, Some(message)) => message.data.len(),
+                    (Kind::Datagram, None) => 0,
+                    (Kind::Stream | Kind::SequencedPacket, _) => inbox.bytes(),
                 }
             }
             TIOCOUTQ => self.peer().map_or(0, |peer| peer.inbox.lock().bytes()),

@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::inbox::Message;
-use super::socket::{Kind, UnixSocket};
+use super::socket::{Kind, Peer, UnixSocket};
 use crate::fs::file::OpenFlags;
 use crate::fs::io::Sink;
 use crate::fs::socket::{Outgoing, Received};
@@ -54,7 +54,6 @@ impl UnixSocket {
         if !message.to.is_empty() {
             return Err(if self.is_connected() { Errno::EISCONN } else { Errno::EOPNOTSUPP });
         }
-        self.options.check_error()?;
         let mut rights = message.rights;
         let total = message.data.remaining();
         let mut done = 0;
@@ -89,7 +88,7 @@ impl UnixSocket {
             if inbox.is_shut {
                 return Some(Err(Errno::EPIPE));
             }
-            let room = peer.room(&inbox).min(self.options.send_buffer().saturating_sub(inbox.bytes()));
+            let room = self.room(&inbox);
             drop(inbox);
             (room > 0).then_some(Ok((peer, room)))
         };
@@ -130,7 +129,7 @@ impl UnixSocket {
             if inbox.is_shut {
                 return Some(Err(Errno::EPIPE));
             }
-            let is_full = inbox.len() >= DATAGRAMS_MAX || (!inbox.is_empty() && target.room(&inbox) < len);
+            let is_full = inbox.len() >= DATAGRAMS_MAX || (!inbox.is_empty() && self.room(&inbox) < len);
             if is_full {
                 return None;
             }
@@ -158,13 +157,14 @@ impl UnixSocket {
             if !self.is_connected() {
                 return Err(Errno::ENOTCONN);
             }
-            self.peer().ok_or(Errno::ECONNREFUSED)?
+            self.peer().ok_or_else(|| {
+                // Said once; from then on the socket is not connected.
+                self.disconnect_datagram(Peer::None);
+                Errno::ECONNREFUSED
+            })?
         } else {
-            Address::parse(to)?.find()?
+            Address::parse(to)?.find(self.kind)?
         };
-        if target.kind != self.kind {
-            return Err(Errno::EPROTOTYPE);
-        }
         target.check_accepts(self)?;
         Ok(target)
     }
@@ -196,9 +196,6 @@ impl UnixSocket {
         }
         let (is_peek, wants_all) = (flags & raw::MSG_PEEK != 0, flags & raw::MSG_WAITALL != 0);
         let mut received = Received::default();
-        if to.remaining() == 0 {
-            return Ok(received);
-        }
         loop {
             let attempt = || {
                 let mut inbox = self.inbox.lock();
@@ -241,6 +238,10 @@ impl UnixSocket {
         }
         let is_peek = flags & raw::MSG_PEEK != 0;
         let attempt = || {
+            // Unlike a stream, which gives what it has first.
+            if self.options.has_error() {
+                return Some(self.options.check_error().map(|()| None));
+            }
             let mut inbox = self.inbox.lock();
             if inbox.front().is_some() {
                 if !is_peek {
@@ -256,11 +257,9 @@ impl UnixSocket {
                 };
                 return Some(Ok(Some(copy)));
             }
-            let is_over = inbox.is_ended || inbox.is_shut;
-            drop(inbox);
-            if self.options.has_error() {
-                return Some(self.options.check_error().map(|()| None));
-            }
+            // As on Linux, who does not want to wait for a datagram is not told of the end.
+            let is_told = self.kind == Kind::SequencedPacket || !is_nonblocking;
+            let is_over = is_told && (inbox.is_ended || inbox.is_shut);
             is_over.then_some(Ok(None))
         };
         let message = self.options.wait(&self.changed, Direction::Receive, is_nonblocking, attempt)??;

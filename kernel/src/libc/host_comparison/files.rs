@@ -1,41 +1,10 @@
-//! The file calls against the host's own kernel: the same random calls, the same answers.
-//!
-//! Run with `cargo test -p kernel --lib -- --ignored host_comparison`, as root on Linux with a
-//! tmpfs at `/dev/shm`. Ignored otherwise: hosts differ in what they allow.
+//! Files, directories and names.
 
-use super::dispatch::dispatch;
-use super::errno::Errno;
+use super::{CLOSED, Side, bits, call, difference, run_cases};
 use crate::fs::test_root;
 use linux_raw_sys::general as raw;
 use proptest::prelude::*;
-use std::ffi::{CString, c_long};
-
-unsafe extern "C" {
-    fn syscall(number: c_long, ...) -> c_long;
-    fn __errno_location() -> *mut i32;
-}
-
-/// Who answers.
-#[derive(Clone, Copy)]
-enum Side {
-    Ours,
-    Host,
-}
-
-fn call(side: Side, number: u32, a: [usize; 6]) -> Result<usize, i32> {
-    match side {
-        Side::Ours => dispatch(number as usize, &a).map_err(Errno::number),
-        Side::Host => {
-            // SAFETY: the same arguments are good for both: descriptors, flags, and memory of this test.
-            let result = unsafe { syscall(number.into(), a[0], a[1], a[2], a[3], a[4], a[5]) };
-            if result < 0 {
-                // SAFETY: errno of this thread.
-                return Err(unsafe { *__errno_location() });
-            }
-            Ok(result as usize)
-        }
-    }
-}
+use std::ffi::CString;
 
 const PATHS: [&str; 26] = [
     "a", "b", "c", "a/a", "a/b", "a/c", "b/a", "b/a/c", "a/", "b/", "a/.", "a/..", "./b", "a/../b", "l", "l/", "l/a", "l/..",
@@ -80,9 +49,6 @@ const SLOTS: usize = 5;
 fn step() -> impl Strategy<Value = Step> {
     let path = 0..PATHS.len();
     let slot = 0..SLOTS;
-    let bits = |all: &'static [u32]| {
-        proptest::collection::vec(proptest::sample::select(all), 0..4).prop_map(|bits| bits.into_iter().fold(0, |a, b| a | b))
-    };
     let open_flags = bits(&[
         raw::O_WRONLY, raw::O_RDWR, raw::O_CREAT, raw::O_CREAT, raw::O_CREAT | raw::O_RDWR, raw::O_EXCL, raw::O_TRUNC, raw::O_APPEND,
         raw::O_DIRECTORY, raw::O_NOFOLLOW, raw::O_PATH, raw::O_TMPFILE, raw::O_CLOEXEC,
@@ -140,9 +106,6 @@ struct World {
     base: usize,
     slots: [usize; SLOTS],
 }
-
-/// No descriptor.
-const CLOSED: usize = 9999;
 
 impl World {
     fn call(&self, number: u32, a: [usize; 6]) -> Result<usize, i32> {
@@ -336,18 +299,17 @@ fn names(mut entries: &[u8]) -> Vec<String> {
     names
 }
 
-fn compare(steps: &[Step], number: u32) -> Result<(), TestCaseError> {
+fn compare(steps: &[Step], number: u32) -> Result<(), String> {
     test_root::mount();
     let ours_name = CString::new(format!("/compared-{number}")).unwrap();
     let host_name = CString::new(format!("/dev/shm/compared-{}-{number}", std::process::id())).unwrap();
     let mut worlds = [(Side::Ours, ours_name), (Side::Host, host_name.clone())].map(|(side, name)| {
-        let at = name.as_ptr().expose_provenance();
         // Two deep, so that `..` leads to something equal as well.
         let enter = |dirfd: usize, at: usize| {
             call(side, raw::__NR_mkdirat, [dirfd, at, 0o755, 0, 0, 0]).expect("a fresh directory");
             call(side, raw::__NR_openat, [dirfd, at, raw::O_DIRECTORY as usize, 0, 0, 0]).expect("it opens")
         };
-        let above = enter(raw::AT_FDCWD as usize, at);
+        let above = enter(raw::AT_FDCWD as usize, name.as_ptr().expose_provenance());
         let base = enter(above, c"base".as_ptr().expose_provenance());
         call(side, raw::__NR_close, [above, 0, 0, 0, 0, 0]).expect("it is open");
         World { side, base, slots: [CLOSED; SLOTS] }
@@ -355,11 +317,8 @@ fn compare(steps: &[Step], number: u32) -> Result<(), TestCaseError> {
     let mut result = Ok(());
     for (index, step) in steps.iter().enumerate() {
         let [ours, host] = &mut worlds;
-        let (ours, host) = (ours.run(step), host.run(step));
-        if ours != host {
-            let cut = |text: &str| text.chars().take(300).collect::<String>();
-            let done: Vec<String> = steps[..=index].iter().map(|step| format!("{step:?}")).collect();
-            result = Err(TestCaseError::fail(format!("ours {} host {} after {done:#?}", cut(&ours), cut(&host))));
+        result = difference(&ours.run(step), &host.run(step), &steps[..=index]);
+        if result.is_err() {
             break;
         }
     }
@@ -373,16 +332,6 @@ fn compare(steps: &[Step], number: u32) -> Result<(), TestCaseError> {
 
 #[test]
 #[ignore = "compares with the host's kernel"]
-fn host_comparison_of_random_calls() {
-    let cases = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
-    let count = std::cell::Cell::new(0);
-    let steps = proptest::collection::vec(step(), 1..60);
-    let result = runner.run(&steps, |steps| {
-        count.set(count.get() + 1);
-        compare(&steps, count.get())
-    });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
+fn random_calls_on_files() {
+    run_cases(step(), compare);
 }
