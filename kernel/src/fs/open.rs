@@ -83,7 +83,7 @@ fn place_of(directory: Arc<dyn Inode>, last: Last) -> Option<Place> {
 
 /// O_TMPFILE: a file in the directory's file system, without a name.
 fn open_unnamed(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc<Description>, Errno> {
-    let directory = walk(base, path, Follow::Yes)?.existing()?;
+    let directory = walk(base, path, Follow::from_open(flags))?.existing()?;
     if directory.file_type() != FileType::Directory {
         return Err(Errno::ENOTDIR);
     }
