@@ -40,12 +40,19 @@ pub struct PageBudget {
 impl PageBudget {
     /// Allows `limit` pages.
     pub const fn new(limit: u64) -> Self {
-        PageBudget { used: AtomicU64::new(0), limit, image: AtomicU64::new(0) }
+        PageBudget {
+            used: AtomicU64::new(0),
+            limit,
+            image: AtomicU64::new(0),
+        }
     }
 
     fn take(&self) -> Result<(), Errno> {
         let more = |used| (used < self.limit).then_some(used + 1);
-        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+        match self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+        {
             Ok(_) => {
                 USED.fetch_add(1, Ordering::Relaxed);
                 Ok(())
@@ -61,7 +68,8 @@ impl PageBudget {
 
     /// Counts a file of the system image.
     pub fn add_image(&self, bytes: usize) {
-        self.image.fetch_add((bytes as u64).div_ceil(PAGE), Ordering::Relaxed);
+        self.image
+            .fetch_add((bytes as u64).div_ceil(PAGE), Ordering::Relaxed);
     }
 
     /// Fills in the numbers of statfs(2).
@@ -103,7 +111,10 @@ impl Content {
         Content {
             writer: Mutex::new(()),
             size: AtomicU64::new(image.len() as u64),
-            pages: SpinLock::new(Pages { own: BTreeMap::new(), image }),
+            pages: SpinLock::new(Pages {
+                own: BTreeMap::new(),
+                image,
+            }),
             budget,
         }
     }
@@ -123,7 +134,11 @@ impl Content {
     pub fn blocks(&self) -> u64 {
         let pages = self.pages.lock();
         let image_pages = (pages.image.len() as u64).div_ceil(PAGE);
-        let over_image = if image_pages == 0 { 0 } else { pages.own.range(..image_pages).count() as u64 };
+        let over_image = if image_pages == 0 {
+            0
+        } else {
+            pages.own.range(..image_pages).count() as u64
+        };
         (pages.own.len() as u64 + image_pages - over_image) * (PAGE / 512)
     }
 
@@ -133,7 +148,9 @@ impl Content {
         if let Some(page) = pages.own.get(&index) {
             return View::Own(page.clone());
         }
-        let rest = usize::try_from(offset).ok().and_then(|offset| pages.image.get(offset..));
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| pages.image.get(offset..));
         match rest {
             None | Some([]) => View::Hole,
             Some(rest) if pages.own.is_empty() => View::Image(rest),
@@ -143,7 +160,9 @@ impl Content {
 
     /// Reads at `offset`; 0 at or past the end.
     pub fn read_at(&self, offset: u64, to: &mut dyn Sink) -> SysResult {
-        let end = self.size().min(offset.saturating_add(to.remaining() as u64));
+        let end = self
+            .size()
+            .min(offset.saturating_add(to.remaining() as u64));
         let mut at = offset;
         while at < end {
             let in_page = (at % PAGE) as usize;
@@ -193,7 +212,9 @@ impl Content {
         while at < end {
             let in_page = (at % PAGE) as usize;
             let len = (PAGE_SIZE - in_page).min((end - at) as usize);
-            let step = self.page_to_write(at / PAGE).and_then(|page| page.write(in_page, len, from));
+            let step = self
+                .page_to_write(at / PAGE)
+                .and_then(|page| page.write(in_page, len, from));
             if let Err(errno) = step {
                 return partial(at - offset, errno);
             }
@@ -212,7 +233,9 @@ impl Content {
         if is_past_end() {
             return Err(BackingError::PastEnd);
         }
-        let page = self.page_unless(index, is_past_end).map_err(|_| BackingError::NoMemory)?;
+        let page = self
+            .page_unless(index, is_past_end)
+            .map_err(|_| BackingError::NoMemory)?;
         page.map(|page| page.frame()).ok_or(BackingError::PastEnd)
     }
 
@@ -223,7 +246,11 @@ impl Content {
 
     /// Returns the page at `index`, made if there was none; `None` if `is_forbidden` says so while
     /// the pages are locked, so that none is added behind a truncation.
-    fn page_unless(&self, index: u64, is_forbidden: impl Fn() -> bool) -> Result<Option<Page>, Errno> {
+    fn page_unless(
+        &self,
+        index: u64,
+        is_forbidden: impl Fn() -> bool,
+    ) -> Result<Option<Page>, Errno> {
         if let Some(page) = self.pages.lock().own.get(&index) {
             return Ok(Some(page.clone()));
         }
@@ -268,7 +295,10 @@ impl Content {
         self.size.store(size, Ordering::Release);
         let dropped = {
             let mut pages = self.pages.lock();
-            let keep = pages.image.len().min(usize::try_from(size).unwrap_or(usize::MAX));
+            let keep = pages
+                .image
+                .len()
+                .min(usize::try_from(size).unwrap_or(usize::MAX));
             pages.image = &pages.image[..keep];
             pages.own.split_off(&size.div_ceil(PAGE))
         };
@@ -303,8 +333,15 @@ impl Content {
     pub fn punch(&self, offset: u64, len: u64, forget: impl Fn(Range<u64>)) -> Result<(), Errno> {
         let _writer = self.writer.lock();
         // Pages can lie past the end of the file: `reserve` may have put them there.
-        let last = self.pages.lock().own.last_key_value().map_or(0, |(index, _)| index + 1);
-        let end = offset.saturating_add(len).min(self.size().div_ceil(PAGE).max(last) * PAGE);
+        let last = self
+            .pages
+            .lock()
+            .own
+            .last_key_value()
+            .map_or(0, |(index, _)| index + 1);
+        let end = offset
+            .saturating_add(len)
+            .min(self.size().div_ceil(PAGE).max(last) * PAGE);
         let mut at = offset;
         while at < end {
             let in_page = (at % PAGE) as usize;
@@ -361,5 +398,9 @@ impl Drop for Content {
 
 /// What a transfer gives that failed after `done` bytes: the count, if there is one.
 fn partial(done: u64, errno: Errno) -> SysResult {
-    if done > 0 { Ok(done as usize) } else { Err(errno) }
+    if done > 0 {
+        Ok(done as usize)
+    } else {
+        Err(errno)
+    }
 }

@@ -43,7 +43,11 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// Begins with the first.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Entries { bytes, at: 0, archive: 0 }
+        Entries {
+            bytes,
+            at: 0,
+            archive: 0,
+        }
     }
 
     /// Reads the entry at `self.at` and steps behind it; `None` if it is not whole.
@@ -116,10 +120,31 @@ pub mod tests {
     use super::*;
 
     /// Makes one record of an archive.
-    pub fn record(path: &str, inode: u32, mode: u32, links: u32, data: &[u8], name_padding: usize) -> Vec<u8> {
+    pub fn record(
+        path: &str,
+        inode: u32,
+        mode: u32,
+        links: u32,
+        data: &[u8],
+        name_padding: usize,
+    ) -> Vec<u8> {
         let mut name = path.as_bytes().to_vec();
         name.resize(path.len() + 1 + name_padding, 0);
-        let fields = [inode, mode, 0, 0, links, 1_700_000_000, data.len() as u32, 0, 0, 0, 0, name.len() as u32, 0];
+        let fields = [
+            inode,
+            mode,
+            0,
+            0,
+            links,
+            1_700_000_000,
+            data.len() as u32,
+            0,
+            0,
+            0,
+            0,
+            name.len() as u32,
+            0,
+        ];
         let mut bytes = b"070701".to_vec();
         for field in fields {
             bytes.extend_from_slice(format!("{field:08X}").as_bytes());
@@ -140,9 +165,15 @@ pub mod tests {
         bytes.extend(record("b", 1, 0o100600, 1, b"x", 0));
         bytes.extend(record("TRAILER!!!", 0, 0, 1, b"", 0));
         let entries: Vec<_> = Entries::new(&bytes).map(Result::unwrap).collect();
-        let seen: Vec<_> = entries.iter().map(|entry| (entry.path, entry.mode, entry.data)).collect();
-        let expected: [(&[u8], u32, &[u8]); 3] =
-            [(b"lib", 0o040755, b""), (b"lib/a.py", 0o100644, b"print(1)\n"), (b"b", 0o100600, b"x")];
+        let seen: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.path, entry.mode, entry.data))
+            .collect();
+        let expected: [(&[u8], u32, &[u8]); 3] = [
+            (b"lib", 0o040755, b""),
+            (b"lib/a.py", 0o100644, b"print(1)\n"),
+            (b"b", 0o100600, b"x"),
+        ];
         assert_eq!(seen, expected);
         assert_eq!(entries[1].modified, 1_700_000_000);
     }
@@ -155,9 +186,18 @@ pub mod tests {
             let bytes = [&start[..], &whole[..cut]].concat();
             let results: Vec<_> = Entries::new(&bytes).collect();
             assert!(results[0].is_ok());
-            assert_eq!(results[1], Err(BadArchive { offset: start.len() }), "cut at {cut}");
+            assert_eq!(
+                results[1],
+                Err(BadArchive {
+                    offset: start.len()
+                }),
+                "cut at {cut}"
+            );
         }
-        assert_eq!(Entries::new(b"garbage").collect::<Vec<_>>(), [Err(BadArchive { offset: 0 })]);
+        assert_eq!(
+            Entries::new(b"garbage").collect::<Vec<_>>(),
+            [Err(BadArchive { offset: 0 })]
+        );
         assert_eq!(Entries::new(&[]).count(), 0);
     }
 }

@@ -21,7 +21,11 @@ static HAS_PROCESS_LOCKS: AtomicBool = AtomicBool::new(false);
 /// Fails for a transfer that would end past what `off_t` can say.
 fn check_range(offset: u64, len: usize) -> Result<(), Errno> {
     let end = offset.checked_add(len as u64);
-    if end.is_some_and(|end| end <= MAX_OFFSET) { Ok(()) } else { Err(Errno::EINVAL) }
+    if end.is_some_and(|end| end <= MAX_OFFSET) {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// Where a file was found when it was opened, for `/proc/self/fd`.
@@ -66,7 +70,13 @@ impl Description {
     /// Like `new`, and remembers where the file was found.
     pub fn at_place(file: Arc<dyn File>, flags: OpenFlags, place: Option<Place>) -> Arc<Self> {
         let flags = AtomicU32::new((flags & OpenFlags::STATUS).bits());
-        Arc::new(Description { file, flags, offset: Mutex::new(0), place, has_locks: AtomicBool::new(false) })
+        Arc::new(Description {
+            file,
+            flags,
+            offset: Mutex::new(0),
+            place,
+            has_locks: AtomicBool::new(false),
+        })
     }
 
     /// Returns the file.
@@ -83,7 +93,11 @@ impl Description {
     pub fn set_flags(&self, flags: OpenFlags) {
         let wanted = (flags & OpenFlags::SETTABLE).bits();
         let keep = !OpenFlags::SETTABLE.bits();
-        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & keep | wanted));
+        let _ = self
+            .flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+                Some(old & keep | wanted)
+            });
     }
 
     /// Switches `O_NONBLOCK` (ioctl FIONBIO).
@@ -127,12 +141,20 @@ impl Description {
 
     fn check_readable(&self) -> Result<OpenFlags, Errno> {
         let flags = self.flags();
-        if flags.is_readable() { Ok(flags) } else { Err(Errno::EBADF) }
+        if flags.is_readable() {
+            Ok(flags)
+        } else {
+            Err(Errno::EBADF)
+        }
     }
 
     fn check_writable(&self) -> Result<OpenFlags, Errno> {
         let flags = self.flags();
-        if flags.is_writable() { Ok(flags) } else { Err(Errno::EBADF) }
+        if flags.is_writable() {
+            Ok(flags)
+        } else {
+            Err(Errno::EBADF)
+        }
     }
 
     /// Reads from the offset on, and moves it (read(2)).
@@ -177,7 +199,11 @@ impl Description {
 
     /// Fails for calls with an offset of their own on what has none.
     fn check_seekable(&self) -> Result<(), Errno> {
-        if self.file.is_seekable() || self.is_directory() { Ok(()) } else { Err(Errno::ESPIPE) }
+        if self.file.is_seekable() || self.is_directory() {
+            Ok(())
+        } else {
+            Err(Errno::ESPIPE)
+        }
     }
 
     /// Reads at an offset and leaves the file's own alone (pread(2)).
@@ -219,7 +245,10 @@ impl Description {
         }
         let mut offset = self.offset.lock();
         let from = |base: u64| {
-            let sum = base.cast_signed().checked_add(distance).ok_or(Errno::EOVERFLOW)?;
+            let sum = base
+                .cast_signed()
+                .checked_add(distance)
+                .ok_or(Errno::EOVERFLOW)?;
             u64::try_from(sum).map_err(|_| Errno::EINVAL)
         };
         let sparse = |wants_hole| match u64::try_from(distance) {
@@ -250,6 +279,8 @@ impl Description {
     }
 
     fn is_directory(&self) -> bool {
-        self.file.inode().is_some_and(|inode| inode.file_type() == super::inode::FileType::Directory)
+        self.file
+            .inode()
+            .is_some_and(|inode| inode.file_type() == super::inode::FileType::Directory)
     }
 }

@@ -19,11 +19,21 @@ const fn device(major: u64, minor: u64) -> u64 {
 
 /// Name, permissions, number, and how it is opened.
 const DEVICES: [(&str, u32, u64, DeviceOpen); 9] = [
-    ("null", 0o666, device(1, 3), |inode, _| open(inode, Meaning::Null)),
-    ("zero", 0o666, device(1, 5), |inode, _| open(inode, Meaning::Zero)),
-    ("full", 0o666, device(1, 7), |inode, _| open(inode, Meaning::Full)),
-    ("random", 0o666, device(1, 8), |inode, _| open(inode, Meaning::Random)),
-    ("urandom", 0o666, device(1, 9), |inode, _| open(inode, Meaning::Random)),
+    ("null", 0o666, device(1, 3), |inode, _| {
+        open(inode, Meaning::Null)
+    }),
+    ("zero", 0o666, device(1, 5), |inode, _| {
+        open(inode, Meaning::Zero)
+    }),
+    ("full", 0o666, device(1, 7), |inode, _| {
+        open(inode, Meaning::Full)
+    }),
+    ("random", 0o666, device(1, 8), |inode, _| {
+        open(inode, Meaning::Random)
+    }),
+    ("urandom", 0o666, device(1, 9), |inode, _| {
+        open(inode, Meaning::Random)
+    }),
     ("kmsg", 0o644, device(1, 11), kmsg::open),
     ("tty", 0o666, device(5, 0), console::open),
     ("console", 0o620, device(5, 1), console::open),
@@ -31,8 +41,12 @@ const DEVICES: [(&str, u32, u64, DeviceOpen); 9] = [
 ];
 
 /// Names that lead elsewhere.
-const LINKS: [(&str, &str); 4] =
-    [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// Makes the file system.
 pub fn create() -> Result<Arc<Node>, Errno> {

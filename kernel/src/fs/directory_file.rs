@@ -32,16 +32,23 @@ pub struct DirectoryFile {
 impl DirectoryFile {
     /// Opens a directory.
     pub fn new(inode: Arc<dyn Inode>) -> Self {
-        DirectoryFile { inode, snapshot: Mutex::new(None) }
+        DirectoryFile {
+            inode,
+            snapshot: Mutex::new(None),
+        }
     }
 
     fn take_snapshot(&self) -> Result<Snapshot, Errno> {
         let mut snapshot = Snapshot::default();
         let own = self.inode.metadata().inode;
-        let up = self.inode.parent().map_or(own, |parent| parent.metadata().inode);
+        let up = self
+            .inode
+            .parent()
+            .map_or(own, |parent| parent.metadata().inode);
         snapshot.push(b".", own, FileType::Directory);
         snapshot.push(b"..", up, FileType::Directory);
-        self.inode.list(&mut |name, inode, file_type| snapshot.push(name, inode, file_type))?;
+        self.inode
+            .list(&mut |name, inode, file_type| snapshot.push(name, inode, file_type))?;
         Ok(snapshot)
     }
 }
@@ -49,7 +56,11 @@ impl DirectoryFile {
 impl Snapshot {
     fn push(&mut self, name: &[u8], inode: u64, file_type: FileType) {
         self.names.extend_from_slice(name);
-        self.entries.push(Entry { name_end: self.names.len(), inode, file_type });
+        self.entries.push(Entry {
+            name_end: self.names.len(),
+            inode,
+            file_type,
+        });
     }
 }
 
@@ -62,7 +73,11 @@ impl File for DirectoryFile {
         Some(self.inode.clone())
     }
 
-    fn read(&self, _to: &mut dyn super::io::Sink, _flags: super::file::OpenFlags) -> crate::libc::errno::SysResult {
+    fn read(
+        &self,
+        _to: &mut dyn super::io::Sink,
+        _flags: super::file::OpenFlags,
+    ) -> crate::libc::errno::SysResult {
         Err(Errno::EISDIR)
     }
 
@@ -71,9 +86,15 @@ impl File for DirectoryFile {
         if cursor == 0 || slot.is_none() {
             *slot = Some(self.take_snapshot()?);
         }
-        let Some(snapshot) = slot.as_ref() else { return Ok(()) };
-        let start = usize::try_from(cursor).unwrap_or(usize::MAX).min(snapshot.entries.len());
-        let mut name_start = start.checked_sub(1).map_or(0, |before| snapshot.entries[before].name_end);
+        let Some(snapshot) = slot.as_ref() else {
+            return Ok(());
+        };
+        let start = usize::try_from(cursor)
+            .unwrap_or(usize::MAX)
+            .min(snapshot.entries.len());
+        let mut name_start = start
+            .checked_sub(1)
+            .map_or(0, |before| snapshot.entries[before].name_end);
         for (index, entry) in snapshot.entries.iter().enumerate().skip(start) {
             let is_taken = emit(DirEntry {
                 name: &snapshot.names[name_start..entry.name_end],

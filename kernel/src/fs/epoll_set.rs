@@ -386,6 +386,10 @@ impl File for EpollSet {
         Some(&self.ready.queue)
     }
 
+    fn ignores_seek(&self) -> bool {
+        true
+    }
+
     fn label(&self) -> &'static str {
         "eventpoll"
     }

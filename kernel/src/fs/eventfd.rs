@@ -29,11 +29,17 @@ impl EventFd {
         }
     }
 
-    fn wait<R>(&self, flags: OpenFlags, mut attempt: impl FnMut(&mut u64) -> Option<R>) -> Result<R, Errno> {
+    fn wait<R>(
+        &self,
+        flags: OpenFlags,
+        mut attempt: impl FnMut(&mut u64) -> Option<R>,
+    ) -> Result<R, Errno> {
         if flags.is_nonblocking() {
             return attempt(&mut self.count.lock()).ok_or(Errno::EAGAIN);
         }
-        let result = self.changed.wait(None, true, || attempt(&mut self.count.lock()));
+        let result = self
+            .changed
+            .wait(None, true, || attempt(&mut self.count.lock()));
         result.map_err(|_| Errno::RESTART)
     }
 }
@@ -48,7 +54,11 @@ impl File for EventFd {
             return Err(Errno::EINVAL);
         }
         let value = self.wait(flags, |count| {
-            let taken = if self.is_semaphore { (*count).min(1) } else { *count };
+            let taken = if self.is_semaphore {
+                (*count).min(1)
+            } else {
+                *count
+            };
             *count -= taken;
             (taken > 0).then_some(taken)
         })?;

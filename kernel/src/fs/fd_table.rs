@@ -66,7 +66,10 @@ impl FdTable {
     /// Makes an empty table.
     pub const fn new() -> Self {
         FdTable {
-            slots: SpinLock::new(Slots { slots: Vec::new(), first_free: 0 }),
+            slots: SpinLock::new(Slots {
+                slots: Vec::new(),
+                first_free: 0,
+            }),
             limit: AtomicUsize::new(DEFAULT_LIMIT),
         }
     }
@@ -83,23 +86,42 @@ impl FdTable {
     /// Returns the open file of a descriptor; EBADF for O_PATH, which cannot be read, written or changed.
     pub fn get(&self, fd: usize) -> Result<Arc<Description>, Errno> {
         let description = self.get_any(fd)?;
-        if description.is_path_only() { Err(Errno::EBADF) } else { Ok(description) }
+        if description.is_path_only() {
+            Err(Errno::EBADF)
+        } else {
+            Ok(description)
+        }
     }
 
     /// Gives the lowest free descriptor not below `from` to an open file.
-    pub fn insert(&self, description: Arc<Description>, is_cloexec: bool, from: usize) -> Result<usize, Errno> {
+    pub fn insert(
+        &self,
+        description: Arc<Description>,
+        is_cloexec: bool,
+        from: usize,
+    ) -> Result<usize, Errno> {
         let mut slots = self.slots.lock();
         let fd = slots.find_free(from);
         if fd >= self.limit() {
             drop(slots);
             return Err(Errno::EMFILE);
         }
-        slots.put(fd, Slot { description, is_cloexec });
+        slots.put(
+            fd,
+            Slot {
+                description,
+                is_cloexec,
+            },
+        );
         Ok(fd)
     }
 
     /// Opens two at once, or none (pipe(2), socketpair(2)).
-    pub fn insert_pair(&self, pair: [Arc<Description>; 2], is_cloexec: bool) -> Result<[usize; 2], Errno> {
+    pub fn insert_pair(
+        &self,
+        pair: [Arc<Description>; 2],
+        is_cloexec: bool,
+    ) -> Result<[usize; 2], Errno> {
         let [first, second] = pair;
         let a = self.insert(first, is_cloexec, 0)?;
         match self.insert(second, is_cloexec, 0) {
@@ -112,12 +134,23 @@ impl FdTable {
     }
 
     /// Makes `fd` refer to an open file; what it referred to before is closed (dup2(2)).
-    pub fn replace(&self, fd: usize, description: Arc<Description>, is_cloexec: bool) -> Result<usize, Errno> {
+    pub fn replace(
+        &self,
+        fd: usize,
+        description: Arc<Description>,
+        is_cloexec: bool,
+    ) -> Result<usize, Errno> {
         let index = fd_index(fd)?;
         if index >= self.limit() {
             return Err(Errno::EBADF);
         }
-        let old = self.slots.lock().put(index, Slot { description, is_cloexec });
+        let old = self.slots.lock().put(
+            index,
+            Slot {
+                description,
+                is_cloexec,
+            },
+        );
         finish_close(old);
         Ok(index)
     }

@@ -65,19 +65,24 @@ bitflags! {
 
 impl OpenFlags {
     /// Those that F_GETFL shows and that describe the open file rather than the act of opening.
-    pub const STATUS: OpenFlags = OpenFlags::from_bits_retain(!(raw::O_CREAT | raw::O_EXCL | raw::O_NOCTTY | raw::O_TRUNC | raw::O_CLOEXEC));
+    pub const STATUS: OpenFlags = OpenFlags::from_bits_retain(
+        !(raw::O_CREAT | raw::O_EXCL | raw::O_NOCTTY | raw::O_TRUNC | raw::O_CLOEXEC),
+    );
     /// Those that F_SETFL may change.
-    pub const SETTABLE: OpenFlags =
-        OpenFlags::from_bits_retain(raw::O_APPEND | raw::FASYNC | raw::O_DIRECT | raw::O_NOATIME | raw::O_NONBLOCK);
+    pub const SETTABLE: OpenFlags = OpenFlags::from_bits_retain(
+        raw::O_APPEND | raw::FASYNC | raw::O_DIRECT | raw::O_NOATIME | raw::O_NONBLOCK,
+    );
 
     /// Tells whether reading is allowed.
     pub fn is_readable(self) -> bool {
-        !self.contains(Self::PATH) && matches!(self.bits() & raw::O_ACCMODE, raw::O_RDONLY | raw::O_RDWR)
+        !self.contains(Self::PATH)
+            && matches!(self.bits() & raw::O_ACCMODE, raw::O_RDONLY | raw::O_RDWR)
     }
 
     /// Tells whether writing is allowed.
     pub fn is_writable(self) -> bool {
-        !self.contains(Self::PATH) && matches!(self.bits() & raw::O_ACCMODE, raw::O_WRONLY | raw::O_RDWR)
+        !self.contains(Self::PATH)
+            && matches!(self.bits() & raw::O_ACCMODE, raw::O_WRONLY | raw::O_RDWR)
     }
 
     /// Tells whether the right to write is asked for. Access mode 3 asks for both rights and then
@@ -137,7 +142,11 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// Makes one from `struct timespec`; what lies outside 1677..2262 becomes the nearest that does not.
     pub fn new(seconds: i64, nanoseconds: i64) -> Self {
-        Timestamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+        Timestamp(
+            seconds
+                .saturating_mul(1_000_000_000)
+                .saturating_add(nanoseconds),
+        )
     }
 
     /// Returns whole seconds, rounded down.

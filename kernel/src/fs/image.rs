@@ -21,7 +21,11 @@ pub struct Loaded {
 
 /// Adds all archives in `bytes` to `root`. A name that comes again replaces the earlier one.
 pub fn load(root: &Arc<Node>, bytes: &'static [u8]) -> Loaded {
-    let mut loader = Loader { root: root.clone(), parent: None, linked: BTreeMap::new() };
+    let mut loader = Loader {
+        root: root.clone(),
+        parent: None,
+        linked: BTreeMap::new(),
+    };
     let mut loaded = Loaded::default();
     for entry in Entries::new(bytes) {
         match entry {
@@ -34,18 +38,41 @@ pub fn load(root: &Arc<Node>, bytes: &'static [u8]) -> Loaded {
                 loaded.files += 1;
                 loaded.bytes += entry.data.len();
             }
-            Err(bad) => log::error!("kernel.vfs", "system image: bad archive at byte {}", bad.offset),
+            Err(bad) => log::error!(
+                "kernel.vfs",
+                "system image: bad archive at byte {}",
+                bad.offset
+            ),
         }
     }
     loaded
 }
 
 /// Adds one file, with the directories on its way, whose content is `data` where it lies.
-pub fn add_file(root: &Arc<Node>, path: &'static [u8], mode: u32, data: &'static [u8]) -> Result<(), Errno> {
-    let mut loader = Loader { root: root.clone(), parent: None, linked: BTreeMap::new() };
-    let cut = path.iter().rposition(|&byte| byte == b'/').ok_or(Errno::EINVAL)?;
+pub fn add_file(
+    root: &Arc<Node>,
+    path: &'static [u8],
+    mode: u32,
+    data: &'static [u8],
+) -> Result<(), Errno> {
+    let mut loader = Loader {
+        root: root.clone(),
+        parent: None,
+        linked: BTreeMap::new(),
+    };
+    let cut = path
+        .iter()
+        .rposition(|&byte| byte == b'/')
+        .ok_or(Errno::EINVAL)?;
     let directory = loader.directory(&path[..cut])?;
-    directory.add_image_entry(&path[cut + 1..], ImageEntry { mode: S_IFREG | mode, modified: Timestamp::default(), data })
+    directory.add_image_entry(
+        &path[cut + 1..],
+        ImageEntry {
+            mode: S_IFREG | mode,
+            modified: Timestamp::default(),
+            data,
+        },
+    )
 }
 
 struct Loader {
@@ -58,7 +85,11 @@ struct Loader {
 
 impl Loader {
     fn add(&mut self, entry: &Entry<'static>) -> Result<(), Errno> {
-        let path = entry.path.strip_prefix(b"/").or(entry.path.strip_prefix(b"./")).unwrap_or(entry.path);
+        let path = entry
+            .path
+            .strip_prefix(b"/")
+            .or(entry.path.strip_prefix(b"./"))
+            .unwrap_or(entry.path);
         let path = path.strip_suffix(b"/").unwrap_or(path);
         if path.is_empty() || path == b"." {
             return Ok(());
@@ -75,10 +106,17 @@ impl Loader {
                 directory.add_image_directory(name, entry.mode, modified)?;
                 Ok(())
             }
-            Some(FileType::Regular) if entry.links > 1 => self.add_linked(&directory, name, entry, modified),
-            Some(FileType::Regular | FileType::Symlink) => {
-                directory.add_image_entry(name, ImageEntry { mode: entry.mode, modified, data: entry.data })
+            Some(FileType::Regular) if entry.links > 1 => {
+                self.add_linked(&directory, name, entry, modified)
             }
+            Some(FileType::Regular | FileType::Symlink) => directory.add_image_entry(
+                name,
+                ImageEntry {
+                    mode: entry.mode,
+                    modified,
+                    data: entry.data,
+                },
+            ),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -91,7 +129,10 @@ impl Loader {
             return Ok(node.clone());
         }
         let mut node = self.root.clone();
-        for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+        for name in path
+            .split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty())
+        {
             node = match node.lookup_node(name) {
                 Ok(next) => next,
                 Err(_) => node.add_image_directory(name, 0o755, Timestamp::default())?,
@@ -117,7 +158,14 @@ impl Loader {
             }
             return Ok(());
         }
-        directory.add_image_entry(name, ImageEntry { mode: entry.mode, modified, data: entry.data })?;
+        directory.add_image_entry(
+            name,
+            ImageEntry {
+                mode: entry.mode,
+                modified,
+                data: entry.data,
+            },
+        )?;
         let node: Arc<dyn Inode> = directory.lookup_node(name)?;
         self.linked.insert(key, node);
         Ok(())

@@ -153,7 +153,13 @@ pub trait Inode: Any + Send + Sync {
 
     /// Moves `from` in this directory to `to` in `to_dir`, which is in the same file system;
     /// `flags` are those of renameat2(2).
-    fn rename(&self, from: &[u8], to_dir: &Arc<dyn Inode>, to: &[u8], flags: u32) -> Result<(), Errno> {
+    fn rename(
+        &self,
+        from: &[u8],
+        to_dir: &Arc<dyn Inode>,
+        to: &[u8],
+        flags: u32,
+    ) -> Result<(), Errno> {
         let _ = (from, to_dir, to, flags);
         Err(Errno::EPERM)
     }
@@ -190,7 +196,11 @@ pub trait Inode: Any + Send + Sync {
     }
 
     /// Changes access and modification time; `None` leaves one alone.
-    fn set_times(&self, accessed: Option<Timestamp>, modified: Option<Timestamp>) -> Result<(), Errno> {
+    fn set_times(
+        &self,
+        accessed: Option<Timestamp>,
+        modified: Option<Timestamp>,
+    ) -> Result<(), Errno> {
         let _ = (accessed, modified);
         Err(Errno::EPERM)
     }

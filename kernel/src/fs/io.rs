@@ -59,8 +59,14 @@ pub const MAX_TRANSFER: usize = 0x7fff_f000;
 impl<'a> UserBuffers<'a> {
     /// Takes the pieces as they are; whether they are C's shows when they are touched.
     pub fn new(pieces: &'a [IoVec]) -> Self {
-        let total = pieces.iter().fold(0usize, |sum, piece| sum.saturating_add(piece.len));
-        UserBuffers { pieces, used: 0, remaining: total.min(MAX_TRANSFER) }
+        let total = pieces
+            .iter()
+            .fold(0usize, |sum, piece| sum.saturating_add(piece.len));
+        UserBuffers {
+            pieces,
+            used: 0,
+            remaining: total.min(MAX_TRANSFER),
+        }
     }
 
     /// Calls `step` with the next address and length, piece by piece, until `count` bytes are used.
@@ -111,7 +117,8 @@ impl Source for UserBuffers<'_> {
     fn take(&mut self, bytes: &mut [u8]) -> Result<(), Errno> {
         let mut filled = 0;
         self.advance(bytes.len(), |address, len| {
-            user::copy_from_user(&mut bytes[filled..filled + len], address).map_err(|_| Errno::EFAULT)?;
+            user::copy_from_user(&mut bytes[filled..filled + len], address)
+                .map_err(|_| Errno::EFAULT)?;
             filled += len;
             Ok(())
         })

@@ -17,7 +17,10 @@ const LINE_MAX: usize = 1024;
 /// Opens the log at its oldest line.
 pub fn open(inode: Arc<dyn Inode>, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
     let (oldest, _) = log::bounds();
-    Ok(Arc::new(Kmsg { inode, position: Mutex::new(oldest) }))
+    Ok(Arc::new(Kmsg {
+        inode,
+        position: Mutex::new(oldest),
+    }))
 }
 
 struct Kmsg {
@@ -28,12 +31,17 @@ struct Kmsg {
 /// Reads `[    1.234567] [PythonOS] WARN area: text` as level, microseconds, and text.
 fn parse(line: &str) -> (u32, u64, &str) {
     let rest = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let Some((stamp, text)) = rest else { return (6, 0, line) };
+    let Some((stamp, text)) = rest else {
+        return (6, 0, line);
+    };
     let micros = stamp.trim().split_once('.').and_then(|(seconds, micros)| {
         Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
     });
     let text = text.trim_start();
-    let level = match text.strip_prefix("[PythonOS] ").and_then(|rest| rest.split(' ').next()) {
+    let level = match text
+        .strip_prefix("[PythonOS] ")
+        .and_then(|rest| rest.split(' ').next())
+    {
         Some("ERROR") => 3,
         Some("WARN") => 4,
         Some("DEBUG") => 7,
@@ -57,7 +65,9 @@ impl File for Kmsg {
         let mut position = self.position.lock();
         let mut bytes = vec![0; LINE_MAX];
         let (start, len) = log::read(*position, &mut bytes);
-        let Some(end) = bytes[..len].iter().position(|&byte| byte == b'\n') else { return Err(Errno::EAGAIN) };
+        let Some(end) = bytes[..len].iter().position(|&byte| byte == b'\n') else {
+            return Err(Errno::EAGAIN);
+        };
         let line = String::from_utf8_lossy(&bytes[..end]);
         let (level, micros, text) = parse(&line);
         let record = format!("{level},{start},{micros},-;{text}\n");
@@ -78,7 +88,10 @@ impl File for Kmsg {
         from.take(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         // A priority in angle brackets may come first, as syslog(3) writes it.
-        let text = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map_or(&*text, |(_, text)| text);
+        let text = text
+            .strip_prefix('<')
+            .and_then(|rest| rest.split_once('>'))
+            .map_or(&*text, |(_, text)| text);
         for line in text.lines() {
             log::info!("user", "{line}");
         }

@@ -64,13 +64,20 @@ pub static LOCKS: LockTable = LockTable::new();
 impl LockTable {
     /// Makes a table without locks.
     pub const fn new() -> Self {
-        LockTable { files: Mutex::new(BTreeMap::new()), released: WaitQueue::new() }
+        LockTable {
+            files: Mutex::new(BTreeMap::new()),
+            released: WaitQueue::new(),
+        }
     }
 
     /// Returns a lock that stands in the way of `wanted` (F_GETLK).
     pub fn find_conflict(&self, file: FileId, wanted: &Lock) -> Option<Lock> {
         let files = self.files.lock();
-        files.get(&file)?.iter().find(|held| held.conflicts(wanted)).copied()
+        files
+            .get(&file)?
+            .iter()
+            .find(|held| held.conflicts(wanted))
+            .copied()
     }
 
     /// Takes a lock, in the place of what its owner holds there; `EAGAIN` if somebody is in the way
@@ -87,7 +94,9 @@ impl LockTable {
             Some(())
         };
         if waits {
-            self.released.wait(None, true, attempt).map_err(|_| Errno::RESTART)?;
+            self.released
+                .wait(None, true, attempt)
+                .map_err(|_| Errno::RESTART)?;
         } else {
             attempt().ok_or(Errno::EAGAIN)?;
         }
@@ -100,7 +109,9 @@ impl LockTable {
     pub fn unlock(&self, file: FileId, range: &Lock) {
         {
             let mut files = self.files.lock();
-            let Some(held) = files.get_mut(&file) else { return };
+            let Some(held) = files.get_mut(&file) else {
+                return;
+            };
             cut(held, range);
             if held.is_empty() {
                 files.remove(&file);
@@ -111,7 +122,15 @@ impl LockTable {
 
     /// Gives up all that an owner holds on a file.
     pub fn unlock_all(&self, file: FileId, owner: Owner) {
-        self.unlock(file, &Lock { owner, is_exclusive: false, start: 0, end: u64::MAX });
+        self.unlock(
+            file,
+            &Lock {
+                owner,
+                is_exclusive: false,
+                start: 0,
+                end: u64::MAX,
+            },
+        );
     }
 }
 
@@ -129,10 +148,16 @@ fn cut(held: &mut Vec<Lock>, range: &Lock) {
             return true;
         }
         if lock.start < range.start {
-            rest.push(Lock { end: range.start, ..*lock });
+            rest.push(Lock {
+                end: range.start,
+                ..*lock
+            });
         }
         if range.end < lock.end {
-            rest.push(Lock { start: range.end, ..*lock });
+            rest.push(Lock {
+                start: range.end,
+                ..*lock
+            });
         }
         false
     });
@@ -146,7 +171,12 @@ mod tests {
     const FILE: FileId = (1, 1);
 
     fn lock(owner: Owner, is_exclusive: bool, start: u64, end: u64) -> Lock {
-        Lock { owner, is_exclusive, start, end }
+        Lock {
+            owner,
+            is_exclusive,
+            start,
+            end,
+        }
     }
 
     #[test]
@@ -154,13 +184,31 @@ mod tests {
         let table = LockTable::new();
         let (a, b) = (Owner::OpenFile(1), Owner::OpenFile(2));
         assert_eq!(table.lock(FILE, lock(a, true, 0, 10), false), Ok(()));
-        assert_eq!(table.lock(FILE, lock(b, false, 5, 6), false), Err(Errno::EAGAIN));
+        assert_eq!(
+            table.lock(FILE, lock(b, false, 5, 6), false),
+            Err(Errno::EAGAIN)
+        );
         assert_eq!(table.lock(FILE, lock(b, true, 10, 20), false), Ok(()));
-        assert_eq!(table.lock(FILE, lock(Owner::Process, true, 0, 1), false), Err(Errno::EAGAIN));
-        assert_eq!(table.lock(FILE, lock(Owner::Process, true, 30, 40), false), Ok(()));
-        assert_eq!(table.lock(FILE, lock(Owner::Process, true, 35, 50), false), Ok(()));
-        assert_eq!(table.lock(FILE, lock(Owner::Whole(3), true, 0, u64::MAX), false), Ok(()));
-        assert_eq!(table.lock(FILE, lock(Owner::Whole(4), false, 0, u64::MAX), false), Err(Errno::EAGAIN));
+        assert_eq!(
+            table.lock(FILE, lock(Owner::Process, true, 0, 1), false),
+            Err(Errno::EAGAIN)
+        );
+        assert_eq!(
+            table.lock(FILE, lock(Owner::Process, true, 30, 40), false),
+            Ok(())
+        );
+        assert_eq!(
+            table.lock(FILE, lock(Owner::Process, true, 35, 50), false),
+            Ok(())
+        );
+        assert_eq!(
+            table.lock(FILE, lock(Owner::Whole(3), true, 0, u64::MAX), false),
+            Ok(())
+        );
+        assert_eq!(
+            table.lock(FILE, lock(Owner::Whole(4), false, 0, u64::MAX), false),
+            Err(Errno::EAGAIN)
+        );
     }
 
     #[test]
@@ -170,8 +218,14 @@ mod tests {
         table.lock(FILE, lock(a, true, 0, 30), false).unwrap();
         table.unlock(FILE, &lock(a, false, 10, 20));
         assert_eq!(table.lock(FILE, lock(b, true, 10, 20), false), Ok(()));
-        assert_eq!(table.lock(FILE, lock(b, true, 9, 10), false), Err(Errno::EAGAIN));
-        assert_eq!(table.lock(FILE, lock(b, true, 20, 21), false), Err(Errno::EAGAIN));
+        assert_eq!(
+            table.lock(FILE, lock(b, true, 9, 10), false),
+            Err(Errno::EAGAIN)
+        );
+        assert_eq!(
+            table.lock(FILE, lock(b, true, 20, 21), false),
+            Err(Errno::EAGAIN)
+        );
         table.unlock_all(FILE, a);
         assert_eq!(table.find_conflict(FILE, &lock(b, true, 0, 40)), None);
     }

@@ -19,6 +19,13 @@ pub fn create(name: &[u8], mode: u32, is_sealable: bool) -> Result<Arc<Descripti
     }
     let file = inode.open(OpenFlags::RDWR)?;
     let directory: Arc<dyn Inode> = home.clone();
-    let place = Place { directory, name: [b"memfd:", name].concat() };
-    Ok(Description::at_place(file, OpenFlags::RDWR | OpenFlags::LARGEFILE, Some(place)))
+    let place = Place {
+        directory,
+        name: [b"memfd:", name].concat(),
+    };
+    Ok(Description::at_place(
+        file,
+        OpenFlags::RDWR | OpenFlags::LARGEFILE,
+        Some(place),
+    ))
 }

@@ -40,7 +40,8 @@ pub fn mount_root(root: Arc<dyn Inode>, mount: Mount) {
 
 /// Returns the root directory.
 pub fn root() -> &'static Arc<dyn Inode> {
-    ROOT.get().expect("the root is mounted before any call is made")
+    ROOT.get()
+        .expect("the root is mounted before any call is made")
 }
 
 /// Covers the directory `point` with the root of a file system.

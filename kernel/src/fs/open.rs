@@ -19,7 +19,12 @@ pub fn check_flags(flags: OpenFlags) -> Result<(), Errno> {
 }
 
 /// Opens `path`, seen from `base`. `mode` is for a file that is created; the mask applies.
-pub fn open(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc<Description>, Errno> {
+pub fn open(
+    base: &Arc<dyn Inode>,
+    path: &[u8],
+    flags: OpenFlags,
+    mode: u32,
+) -> Result<Arc<Description>, Errno> {
     if flags.contains(OpenFlags::PATH) {
         return open_path_only(base, path, flags);
     }
@@ -30,15 +35,24 @@ pub fn open(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32) -> 
     // A name that another thread makes between our look and our `create` sends us round again.
     loop {
         let follow = Follow::from_open(flags);
-        let found = if creates { walk_to_create(base, path, follow) } else { walk(base, path, follow) }?;
+        let found = if creates {
+            walk_to_create(base, path, follow)
+        } else {
+            walk(base, path, follow)
+        }?;
         if found.inode.is_some() || !creates {
             return open_existing(found, flags);
         }
-        let Last::Name(name) = found.last else { return Err(Errno::EISDIR) };
+        let Last::Name(name) = found.last else {
+            return Err(Errno::EISDIR);
+        };
         let permissions = mode & 0o7777 & !context::mask();
         match found.directory.create(&name, permissions, NewNode::Regular) {
             Ok(inode) => {
-                let place = Place { directory: found.directory, name };
+                let place = Place {
+                    directory: found.directory,
+                    name,
+                };
                 let file = inode.open(flags)?;
                 return Ok(Description::at_place(file, flags, Some(place)));
             }
@@ -59,7 +73,9 @@ fn open_existing(found: Found, flags: OpenFlags) -> Result<Arc<Description>, Err
     match file_type {
         FileType::Symlink if flags.contains(OpenFlags::DIRECTORY) => return Err(Errno::ENOTDIR),
         FileType::Symlink => return Err(Errno::ELOOP),
-        FileType::Directory if creates || flags.asks_to_write() || flags.contains(OpenFlags::TRUNC) => {
+        FileType::Directory
+            if creates || flags.asks_to_write() || flags.contains(OpenFlags::TRUNC) =>
+        {
             return Err(Errno::EISDIR);
         }
         FileType::Directory => {}
@@ -82,7 +98,12 @@ fn place_of(directory: Arc<dyn Inode>, last: Last) -> Option<Place> {
 }
 
 /// O_TMPFILE: a file in the directory's file system, without a name.
-fn open_unnamed(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc<Description>, Errno> {
+fn open_unnamed(
+    base: &Arc<dyn Inode>,
+    path: &[u8],
+    flags: OpenFlags,
+    mode: u32,
+) -> Result<Arc<Description>, Errno> {
     let directory = walk(base, path, Follow::from_open(flags))?.existing()?;
     if directory.file_type() != FileType::Directory {
         return Err(Errno::ENOTDIR);
@@ -93,10 +114,18 @@ fn open_unnamed(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags, mode: u32)
 }
 
 /// O_PATH: a handle that names the file and opens nothing.
-fn open_path_only(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags) -> Result<Arc<Description>, Errno> {
+fn open_path_only(
+    base: &Arc<dyn Inode>,
+    path: &[u8],
+    flags: OpenFlags,
+) -> Result<Arc<Description>, Errno> {
     let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::CLOEXEC;
     let flags = flags & kept;
-    let follow = if flags.contains(OpenFlags::NOFOLLOW) { Follow::No } else { Follow::Yes };
+    let follow = if flags.contains(OpenFlags::NOFOLLOW) {
+        Follow::No
+    } else {
+        Follow::Yes
+    };
     let found = walk(base, path, follow)?;
     let wants_directory = found.wants_directory || flags.contains(OpenFlags::DIRECTORY);
     let inode = found.inode.ok_or(Errno::ENOENT)?;
@@ -104,7 +133,11 @@ fn open_path_only(base: &Arc<dyn Inode>, path: &[u8], flags: OpenFlags) -> Resul
         return Err(Errno::ENOTDIR);
     }
     let place = place_of(found.directory, found.last);
-    Ok(Description::at_place(Arc::new(PathFile { inode }), flags, place))
+    Ok(Description::at_place(
+        Arc::new(PathFile { inode }),
+        flags,
+        place,
+    ))
 }
 
 /// What O_PATH opens.

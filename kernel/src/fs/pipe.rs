@@ -73,7 +73,11 @@ impl Pipe {
     }
 
     /// Opens an end of a FIFO; waits for the other end as fifo(7) says.
-    pub fn open(self: &Arc<Self>, inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+    pub fn open(
+        self: &Arc<Self>,
+        inode: Arc<dyn Inode>,
+        flags: OpenFlags,
+    ) -> Result<Arc<dyn File>, Errno> {
         let (is_reader, is_writer) = (flags.is_readable(), flags.is_writable());
         if !is_reader && !is_writer {
             return Err(Errno::EINVAL);
@@ -82,7 +86,13 @@ impl Pipe {
             if is_writer && !is_reader && flags.is_nonblocking() && self.state.lock().readers == 0 {
                 return Err(Errno::ENXIO);
             }
-            PipeEnd::new(self.clone(), is_reader, is_writer, Metadata::default(), Some(inode))
+            PipeEnd::new(
+                self.clone(),
+                is_reader,
+                is_writer,
+                Metadata::default(),
+                Some(inode),
+            )
         };
         if is_reader != is_writer && !flags.is_nonblocking() {
             let start = {
@@ -98,17 +108,25 @@ impl Pipe {
                 };
                 is_met.then_some(())
             };
-            self.changed.wait(None, true, has_partner).map_err(|_| Errno::RESTART)?;
+            self.changed
+                .wait(None, true, has_partner)
+                .map_err(|_| Errno::RESTART)?;
         }
         Ok(Arc::new(end))
     }
 
     /// Waits until `attempt` gives something; with a non-blocking end it is EAGAIN instead.
-    fn wait<R>(&self, flags: OpenFlags, mut attempt: impl FnMut(&mut State) -> Option<R>) -> Result<R, Errno> {
+    fn wait<R>(
+        &self,
+        flags: OpenFlags,
+        mut attempt: impl FnMut(&mut State) -> Option<R>,
+    ) -> Result<R, Errno> {
         if flags.is_nonblocking() {
             return attempt(&mut self.state.lock()).ok_or(Errno::EAGAIN);
         }
-        let result = self.changed.wait(None, true, || attempt(&mut self.state.lock()));
+        let result = self
+            .changed
+            .wait(None, true, || attempt(&mut self.state.lock()));
         result.map_err(|_| Errno::RESTART)
     }
 }
@@ -120,7 +138,13 @@ impl Default for Pipe {
 }
 
 impl PipeEnd {
-    fn new(pipe: Arc<Pipe>, is_reader: bool, is_writer: bool, metadata: Metadata, inode: Option<Arc<dyn Inode>>) -> Self {
+    fn new(
+        pipe: Arc<Pipe>,
+        is_reader: bool,
+        is_writer: bool,
+        metadata: Metadata,
+        inode: Option<Arc<dyn Inode>>,
+    ) -> Self {
         let visits_at_open = {
             let mut state = pipe.state.lock();
             let before = state.writer_visits - state.writers as u64;
@@ -131,7 +155,14 @@ impl PipeEnd {
             before
         };
         pipe.changed.wake_all();
-        PipeEnd { pipe, is_reader, is_writer, visits_at_open, metadata, inode }
+        PipeEnd {
+            pipe,
+            is_reader,
+            is_writer,
+            visits_at_open,
+            metadata,
+            inode,
+        }
     }
 
     /// Tells whether both are ends of one pipe.
@@ -169,7 +200,11 @@ impl PipeEnd {
         let given = give(&buffer[..count]);
         let left = count - given.unwrap_or(0);
         if left > 0 {
-            self.pipe.state.lock().ring.put_back(&buffer[count - left..count]);
+            self.pipe
+                .state
+                .lock()
+                .ring
+                .put_back(&buffer[count - left..count]);
         }
         self.pipe.changed.wake_all();
         given
@@ -266,7 +301,11 @@ impl File for PipeEnd {
                 }
                 Err(Errno::EPIPE) => {
                     signal::raise_in_current(raw::SIGPIPE);
-                    return if done > 0 { Ok(done) } else { Err(Errno::EPIPE) };
+                    return if done > 0 {
+                        Ok(done)
+                    } else {
+                        Err(Errno::EPIPE)
+                    };
                 }
                 Err(_) if done > 0 => return Ok(done),
                 Err(errno) => return Err(errno),
@@ -295,7 +334,13 @@ impl File for PipeEnd {
 
     fn reopen(&self, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
         let (is_reader, is_writer) = (flags.is_readable(), flags.is_writable());
-        Ok(Arc::new(PipeEnd::new(self.pipe.clone(), is_reader, is_writer, self.metadata, self.inode.clone())))
+        Ok(Arc::new(PipeEnd::new(
+            self.pipe.clone(),
+            is_reader,
+            is_writer,
+            self.metadata,
+            self.inode.clone(),
+        )))
     }
 
     fn ioctl(&self, request: u32, argument: usize) -> SysResult {

@@ -19,7 +19,12 @@ pub struct Ring {
 impl Ring {
     /// Makes an empty ring that holds up to `limit` bytes.
     pub const fn new(limit: usize) -> Self {
-        Ring { storage: Vec::new(), head: 0, len: 0, limit }
+        Ring {
+            storage: Vec::new(),
+            head: 0,
+            len: 0,
+            limit,
+        }
     }
 
     /// Returns the number of bytes in it.
@@ -68,7 +73,10 @@ impl Ring {
 
     fn slices(&self, count: usize) -> (&[u8], &[u8]) {
         let first = count.min(self.storage.len() - self.head);
-        (&self.storage[self.head..self.head + first], &self.storage[..count - first])
+        (
+            &self.storage[self.head..self.head + first],
+            &self.storage[..count - first],
+        )
     }
 
     /// Adds up to `max` bytes, as many as fit; returns how many. On a fault none of the piece
@@ -76,7 +84,9 @@ impl Ring {
     pub fn push(&mut self, from: &mut dyn Source, max: usize) -> Result<usize, Errno> {
         let count = max.min(from.remaining()).min(self.free());
         if self.len + count > self.storage.len() {
-            let size = (self.len + count).next_power_of_two().clamp(FIRST_STORAGE.min(self.limit), self.limit);
+            let size = (self.len + count)
+                .next_power_of_two()
+                .clamp(FIRST_STORAGE.min(self.limit), self.limit);
             self.restore(size);
         }
         let mut done = 0;
@@ -122,14 +132,23 @@ impl Ring {
         storage.extend_from_slice(first);
         storage.extend_from_slice(second);
         storage.resize(len.next_power_of_two(), 0);
-        *self = Ring { storage, head: 0, len, limit: self.limit };
+        *self = Ring {
+            storage,
+            head: 0,
+            len,
+            limit: self.limit,
+        };
     }
 
     /// Drops the next bytes.
     fn skip(&mut self, count: usize) {
         debug_assert!(count <= self.len);
         self.len -= count;
-        self.head = if self.len == 0 { 0 } else { (self.head + count) % self.storage.len() };
+        self.head = if self.len == 0 {
+            0
+        } else {
+            (self.head + count) % self.storage.len()
+        };
     }
 }
 

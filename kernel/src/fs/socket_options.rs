@@ -103,12 +103,14 @@ impl Options {
             Direction::Send => self.send_timeout_ns.load(Ordering::Relaxed),
         };
         let deadline = (timeout_ns > 0).then(|| smp::now_ns().saturating_add(timeout_ns));
-        queue.wait(deadline, true, attempt).map_err(|error| match error {
-            WaitError::TimedOut => Errno::EAGAIN,
-            // A wait with a time-out is never started again (signal(7)).
-            WaitError::Interrupted if timeout_ns > 0 => Errno::EINTR,
-            WaitError::Interrupted => Errno::RESTART,
-        })
+        queue
+            .wait(deadline, true, attempt)
+            .map_err(|error| match error {
+                WaitError::TimedOut => Errno::EAGAIN,
+                // A wait with a time-out is never started again (signal(7)).
+                WaitError::Interrupted if timeout_ns > 0 => Errno::EINTR,
+                WaitError::Interrupted => Errno::RESTART,
+            })
     }
 
     /// Returns an option's value; `ENOPROTOOPT` for those that the family has to know.
@@ -122,10 +124,17 @@ impl Options {
             raw::SO_PRIORITY => 0,
             raw::SO_LINGER => {
                 let lingers = u32::from(self.lingers.load(Ordering::Relaxed));
-                return Ok(words(&[lingers, self.linger_seconds.load(Ordering::Relaxed)]));
+                return Ok(words(&[
+                    lingers,
+                    self.linger_seconds.load(Ordering::Relaxed),
+                ]));
             }
-            raw::SO_RCVTIMEO_OLD => return Ok(timeval(self.receive_timeout_ns.load(Ordering::Relaxed))),
-            raw::SO_SNDTIMEO_OLD => return Ok(timeval(self.send_timeout_ns.load(Ordering::Relaxed))),
+            raw::SO_RCVTIMEO_OLD => {
+                return Ok(timeval(self.receive_timeout_ns.load(Ordering::Relaxed)));
+            }
+            raw::SO_SNDTIMEO_OLD => {
+                return Ok(timeval(self.send_timeout_ns.load(Ordering::Relaxed)));
+            }
             name if SWITCHES.contains(&name) => u32::from(self.is_on(name)),
             _ => return Err(Errno::ENOPROTOOPT),
         };
@@ -136,11 +145,19 @@ impl Options {
     pub fn set(&self, name: u32, value: &[u8]) -> Result<(), Errno> {
         let number = || word(value, 0);
         match name {
-            raw::SO_SNDBUF | raw::SO_SNDBUFFORCE => self.send_buffer.store(buffer_size(number()?), Ordering::Relaxed),
-            raw::SO_RCVBUF | raw::SO_RCVBUFFORCE => self.receive_buffer.store(buffer_size(number()?), Ordering::Relaxed),
+            raw::SO_SNDBUF | raw::SO_SNDBUFFORCE => self
+                .send_buffer
+                .store(buffer_size(number()?), Ordering::Relaxed),
+            raw::SO_RCVBUF | raw::SO_RCVBUFFORCE => self
+                .receive_buffer
+                .store(buffer_size(number()?), Ordering::Relaxed),
             raw::SO_RCVLOWAT => self.receive_low.store(number()?.max(1), Ordering::Relaxed),
-            raw::SO_RCVTIMEO_OLD => self.receive_timeout_ns.store(timeout(value)?, Ordering::Relaxed),
-            raw::SO_SNDTIMEO_OLD => self.send_timeout_ns.store(timeout(value)?, Ordering::Relaxed),
+            raw::SO_RCVTIMEO_OLD => self
+                .receive_timeout_ns
+                .store(timeout(value)?, Ordering::Relaxed),
+            raw::SO_SNDTIMEO_OLD => self
+                .send_timeout_ns
+                .store(timeout(value)?, Ordering::Relaxed),
             raw::SO_LINGER => {
                 let (lingers, seconds) = (number()? != 0, word(value, 1)?);
                 self.lingers.store(lingers, Ordering::Relaxed);
@@ -149,7 +166,10 @@ impl Options {
                 }
             }
             _ => {
-                let index = SWITCHES.iter().position(|&each| each == name).ok_or(Errno::ENOPROTOOPT)?;
+                let index = SWITCHES
+                    .iter()
+                    .position(|&each| each == name)
+                    .ok_or(Errno::ENOPROTOOPT)?;
                 if number()? != 0 {
                     self.switches.fetch_or(1 << index, Ordering::Relaxed);
                 } else {
@@ -178,25 +198,41 @@ pub enum Direction {
 
 /// Returns option values of C's `int`s.
 pub fn words(numbers: &[u32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+    numbers
+        .iter()
+        .flat_map(|number| number.to_ne_bytes())
+        .collect()
 }
 
 fn word(value: &[u8], index: usize) -> Result<u32, Errno> {
-    let bytes = value.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
+    let bytes = value
+        .get(index * 4..index * 4 + 4)
+        .and_then(|bytes| bytes.try_into().ok());
     bytes.map(u32::from_ne_bytes).ok_or(Errno::EINVAL)
 }
 
 fn buffer_size(wanted: u32) -> u32 {
-    wanted.cast_signed().max(0).cast_unsigned().saturating_mul(2).clamp(BUFFER_MIN, BUFFER_MAX)
+    wanted
+        .cast_signed()
+        .max(0)
+        .cast_unsigned()
+        .saturating_mul(2)
+        .clamp(BUFFER_MIN, BUFFER_MAX)
 }
 
 fn timeval(ns: u64) -> Vec<u8> {
     let (seconds, microseconds) = (ns / NS_PER_SEC, ns % NS_PER_SEC / 1000);
-    [seconds, microseconds].iter().flat_map(|word| word.to_ne_bytes()).collect()
+    [seconds, microseconds]
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect()
 }
 
 fn timeout(value: &[u8]) -> Result<u64, Errno> {
-    let bytes: [u8; 16] = value.get(..16).and_then(|bytes| bytes.try_into().ok()).ok_or(Errno::EINVAL)?;
+    let bytes: [u8; 16] = value
+        .get(..16)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(Errno::EINVAL)?;
     let half = |from: usize| {
         let bytes: [u8; 8] = core::array::from_fn(|index| bytes[from + index]);
         i64::from_ne_bytes(bytes)
@@ -206,5 +242,10 @@ fn timeout(value: &[u8]) -> Result<u64, Errno> {
         // Linux: a negative time is no waiting at all, told apart from 0, which is for ever.
         return Ok(1);
     }
-    Timeval { seconds, microseconds }.to_ns().map_err(|_| Errno::EDOM)
+    Timeval {
+        seconds,
+        microseconds,
+    }
+    .to_ns()
+    .map_err(|_| Errno::EDOM)
 }

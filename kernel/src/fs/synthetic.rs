@@ -29,6 +29,9 @@ pub type LinkText = fn(u32) -> Result<Vec<u8>, Errno>;
 /// Takes what was written to a file, for the number of the nearest numbered directory above.
 pub type Take = fn(u32, &[u8]) -> Result<(), Errno>;
 
+/// Opens a file as something else.
+pub type OpenSpecial = fn(Arc<dyn Inode>, OpenFlags) -> Result<Arc<dyn File>, Errno>;
+
 /// Names and what they stand for.
 pub type Table = &'static [(&'static str, Item)];
 
@@ -48,7 +51,7 @@ pub enum Item {
     /// A file that is only written.
     Trigger(Take),
     /// A file that opens as something else.
-    Special(fn(Arc<dyn Inode>, OpenFlags) -> Result<Arc<dyn File>, Errno>),
+    Special(OpenSpecial),
     /// A link.
     Link(Follow),
     /// A link whose text is not where it leads (`/proc/self/fd/3`).
@@ -87,22 +90,39 @@ struct Node {
 
 /// Makes a file system; `magic` is its type for statfs(2).
 pub fn create(item: Item, magic: u64) -> Arc<dyn Inode> {
-    let fs = FileSystem { device: mount::next_device(), magic, made: clock::now(), mount_point: SpinLock::new(None) };
+    let fs = FileSystem {
+        device: mount::next_device(),
+        magic,
+        made: clock::now(),
+        mount_point: SpinLock::new(None),
+    };
     let fs = Arc::new(fs);
-    Arc::new_cyclic(|me| Node { me: me.clone(), fs, item, parameter: 0, number: 1, parent: None, name: String::new() })
+    Arc::new_cyclic(|me| Node {
+        me: me.clone(),
+        fs,
+        item,
+        parameter: 0,
+        number: 1,
+        parent: None,
+        name: String::new(),
+    })
 }
 
 /// Number of the inode with this name in directory `parent` (FNV-1a; equal for each lookup).
 fn number_of(parent: u64, name: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325 ^ parent;
-    name.iter().fold(start, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)) | 2
+    name.iter().fold(start, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    }) | 2
 }
 
 /// Reads a name as a number without leading zeros.
 fn as_number(name: &[u8]) -> Option<u32> {
     let text = core::str::from_utf8(name).ok()?;
     let number = text.parse().ok()?;
-    (number == 0 || !text.starts_with('0')).then_some(number).filter(|_| !text.starts_with('+'))
+    (number == 0 || !text.starts_with('0'))
+        .then_some(number)
+        .filter(|_| !text.starts_with('+'))
 }
 
 impl Node {
@@ -121,8 +141,13 @@ impl Node {
         {
             return Ok((numbered.item, number));
         }
-        let found = self.table()?.iter().find(|(each, _)| each.as_bytes() == name);
-        found.map(|(_, item)| (*item, self.parameter)).ok_or(Errno::ENOENT)
+        let found = self
+            .table()?
+            .iter()
+            .find(|(each, _)| each.as_bytes() == name);
+        found
+            .map(|(_, item)| (*item, self.parameter))
+            .ok_or(Errno::ENOENT)
     }
 
     fn permissions(&self) -> u32 {
@@ -158,7 +183,11 @@ impl Inode for Node {
             device: self.fs.device,
             inode: self.number,
             mode: self.file_type() as u32 | self.permissions(),
-            links: if self.file_type() == FileType::Directory { 2 } else { 1 },
+            links: if self.file_type() == FileType::Directory {
+                2
+            } else {
+                1
+            },
             block_size: 1024,
             accessed: self.fs.made,
             modified: self.fs.made,
@@ -173,7 +202,9 @@ impl Inode for Node {
             return Err(Errno::EACCES);
         }
         let make: Option<Make> = match self.item {
-            Item::Directory(_) | Item::Numbered(_) => return Ok(Arc::new(DirectoryFile::new(self))),
+            Item::Directory(_) | Item::Numbered(_) => {
+                return Ok(Arc::new(DirectoryFile::new(self)));
+            }
             Item::Special(open) => return open(self.clone(), flags),
             Item::Link(_) | Item::MagicLink(..) => return Err(Errno::ELOOP),
             Item::Trigger(_) => None,
@@ -185,11 +216,17 @@ impl Inode for Node {
         {
             make(self.parameter, &mut text)?;
         }
-        Ok(Arc::new(TextFile { node: self, text: text.into_bytes() }))
+        Ok(Arc::new(TextFile {
+            node: self,
+            text: text.into_bytes(),
+        }))
     }
 
     fn fs_stat(&self) -> FsStat {
-        FsStat { magic: self.fs.magic, ..FsStat::default() }
+        FsStat {
+            magic: self.fs.magic,
+            ..FsStat::default()
+        }
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
@@ -198,7 +235,15 @@ impl Inode for Node {
         let number = number_of(self.number, name);
         // `find` knows no name that is not text.
         let name = String::from_utf8_lossy(name).into_owned();
-        Ok(Arc::new_cyclic(|me| Node { me: me.clone(), fs, item, parameter, number, parent, name }))
+        Ok(Arc::new_cyclic(|me| Node {
+            me: me.clone(),
+            fs,
+            item,
+            parameter,
+            number,
+            parent,
+            name,
+        }))
     }
 
     fn parent(&self) -> Option<Arc<dyn Inode>> {
@@ -219,12 +264,20 @@ impl Inode for Node {
 
     fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType)) -> Result<(), Errno> {
         for (name, item) in self.table()? {
-            emit(name.as_bytes(), number_of(self.number, name.as_bytes()), item.file_type());
+            emit(
+                name.as_bytes(),
+                number_of(self.number, name.as_bytes()),
+                item.file_type(),
+            );
         }
         if let Item::Numbered(numbered) = self.item {
             for number in (numbered.collect)() {
                 let name = number.to_string();
-                emit(name.as_bytes(), number_of(self.number, name.as_bytes()), numbered.item.file_type());
+                emit(
+                    name.as_bytes(),
+                    number_of(self.number, name.as_bytes()),
+                    numbered.item.file_type(),
+                );
             }
         }
         Ok(())
@@ -282,7 +335,9 @@ impl File for TextFile {
     }
 
     fn read_at(&self, offset: u64, to: &mut dyn Sink) -> SysResult {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.text.len());
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.text.len());
         let count = to.remaining().min(self.text.len() - start);
         to.put(&self.text[start..start + count])?;
         Ok(count)

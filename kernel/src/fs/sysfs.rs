@@ -16,14 +16,23 @@ pub fn create() -> Arc<dyn Inode> {
     synthetic::create(Item::Directory(ROOT), MAGIC)
 }
 
-const ROOT: Table = &[("devices", Item::Directory(&[("system", Item::Directory(&[("cpu", Item::Directory(CPU))]))]))];
+const ROOT: Table = &[(
+    "devices",
+    Item::Directory(&[("system", Item::Directory(&[("cpu", Item::Directory(CPU))]))]),
+)];
 
 const CPU: Table = &[
     ("online", Item::Text(online)),
     ("present", Item::Text(online)),
     ("possible", Item::Text(online)),
-    ("offline", Item::Text(|_, text| put(text, format_args!("\n")))),
-    ("kernel_max", Item::Text(|_, text| put(text, format_args!("{}\n", MAX_CPUS - 1)))),
+    (
+        "offline",
+        Item::Text(|_, text| put(text, format_args!("\n"))),
+    ),
+    (
+        "kernel_max",
+        Item::Text(|_, text| put(text, format_args!("{}\n", MAX_CPUS - 1))),
+    ),
 ];
 
 fn put(text: &mut String, arguments: core::fmt::Arguments) -> Result<(), Errno> {

@@ -29,7 +29,12 @@ pub fn mount_all(
     let root = TmpFs::create(default_limit_pages(), 0o755);
     for archive in archives {
         let loaded = image::load(&root, archive);
-        log::info!("kernel.vfs", "system image: {} files, {} KiB", loaded.files, loaded.bytes / 1024);
+        log::info!(
+            "kernel.vfs",
+            "system image: {} files, {} KiB",
+            loaded.files,
+            loaded.bytes / 1024
+        );
     }
     image::add_file(&root, program.0.as_bytes(), 0o555, program.1)?;
     let inode: Arc<dyn Inode> = root.clone();
@@ -37,15 +42,35 @@ pub fn mount_all(
     for (name, mode) in [("home", 0o755), ("tmp", 0o1777)] {
         ensure_directory(&root, name, mode)?;
     }
-    mount_under_root(&root, "dev", devfs::create()?, describe("devtmpfs", "/dev", "devtmpfs"))?;
-    mount_under_root(&root, "proc", procfs::create(), describe("proc", "/proc", "proc"))?;
-    mount_under_root(&root, "sys", sysfs::create(), describe("sysfs", "/sys", "sysfs"))?;
+    mount_under_root(
+        &root,
+        "dev",
+        devfs::create()?,
+        describe("devtmpfs", "/dev", "devtmpfs"),
+    )?;
+    mount_under_root(
+        &root,
+        "proc",
+        procfs::create(),
+        describe("proc", "/proc", "proc"),
+    )?;
+    mount_under_root(
+        &root,
+        "sys",
+        sysfs::create(),
+        describe("sysfs", "/sys", "sysfs"),
+    )?;
     log::info!("kernel.vfs", "tmpfs mounted at /");
     Ok(())
 }
 
 fn describe(source: &'static str, path: &str, fs_type: &'static str) -> Mount {
-    Mount { source, path: String::from(path), fs_type, options: "rw,relatime" }
+    Mount {
+        source,
+        path: String::from(path),
+        fs_type,
+        options: "rw,relatime",
+    }
 }
 
 fn ensure_directory(root: &Arc<Node>, name: &str, mode: u32) -> Result<Arc<dyn Inode>, Errno> {
@@ -55,7 +80,12 @@ fn ensure_directory(root: &Arc<Node>, name: &str, mode: u32) -> Result<Arc<dyn I
     }
 }
 
-fn mount_under_root(root: &Arc<Node>, name: &str, file_system: Arc<dyn Inode>, mount: Mount) -> Result<(), Errno> {
+fn mount_under_root(
+    root: &Arc<Node>,
+    name: &str,
+    file_system: Arc<dyn Inode>,
+    mount: Mount,
+) -> Result<(), Errno> {
     let point = ensure_directory(root, name, 0o755)?;
     mount::mount_on(&point, file_system, mount)
 }

@@ -8,7 +8,12 @@ use std::sync::Once;
 pub fn mount() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let mount = Mount { source: "tmpfs", path: "/".into(), fs_type: "tmpfs", options: "rw" };
+        let mount = Mount {
+            source: "tmpfs",
+            path: "/".into(),
+            fs_type: "tmpfs",
+            options: "rw",
+        };
         mount::mount_root(TmpFs::create(100_000, 0o755), mount);
     });
 }

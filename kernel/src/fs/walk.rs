@@ -66,23 +66,56 @@ impl Follow {
     /// Reads O_NOFOLLOW.
     pub fn from_open(flags: OpenFlags) -> Follow {
         let creates_new = flags.contains(OpenFlags::CREAT | OpenFlags::EXCL);
-        if flags.contains(OpenFlags::NOFOLLOW) || creates_new { Follow::No } else { Follow::Yes }
+        if flags.contains(OpenFlags::NOFOLLOW) || creates_new {
+            Follow::No
+        } else {
+            Follow::Yes
+        }
     }
 }
 
 /// Finds the inode at a path that must exist.
-pub fn resolve(base: &Arc<dyn Inode>, path: &[u8], follow: Follow) -> Result<Arc<dyn Inode>, Errno> {
-    walk_with(base, path, Wish { follow, wants_name: false, is_open_create: false })?.existing()
+pub fn resolve(
+    base: &Arc<dyn Inode>,
+    path: &[u8],
+    follow: Follow,
+) -> Result<Arc<dyn Inode>, Errno> {
+    walk_with(
+        base,
+        path,
+        Wish {
+            follow,
+            wants_name: false,
+            is_open_create: false,
+        },
+    )?
+    .existing()
 }
 
 /// Walks a path from `base`, or from the root if it begins with a slash. All but the last component must exist.
 pub fn walk(base: &Arc<dyn Inode>, path: &[u8], follow: Follow) -> Result<Found, Errno> {
-    walk_with(base, path, Wish { follow, wants_name: true, is_open_create: false })
+    walk_with(
+        base,
+        path,
+        Wish {
+            follow,
+            wants_name: true,
+            is_open_create: false,
+        },
+    )
 }
 
 /// Walks for open(2) with O_CREAT: a slash at the end is EISDIR, even before a link there is followed.
 pub fn walk_to_create(base: &Arc<dyn Inode>, path: &[u8], follow: Follow) -> Result<Found, Errno> {
-    walk_with(base, path, Wish { follow, wants_name: true, is_open_create: true })
+    walk_with(
+        base,
+        path,
+        Wish {
+            follow,
+            wants_name: true,
+            is_open_create: true,
+        },
+    )
 }
 
 /// What the caller of a walk needs.
@@ -110,7 +143,12 @@ fn walk_with(base: &Arc<dyn Inode>, path: &[u8], wish: Wish) -> Result<Found, Er
     loop {
         match step_through(at, rest, wish)? {
             Step::Found(found) => return Ok(found),
-            Step::Link { directory, link, rest: after, is_last } => {
+            Step::Link {
+                directory,
+                link,
+                rest: after,
+                is_last,
+            } => {
                 links += 1;
                 if links > LINKS_MAX {
                     return Err(Errno::ELOOP);
@@ -131,7 +169,12 @@ fn walk_with(base: &Arc<dyn Inode>, path: &[u8], wish: Wish) -> Result<Found, Er
                     }
                     Link::Inode(inode) if is_last => {
                         let wants_directory = !after.is_empty();
-                        return Ok(Found { directory, last: Last::None, inode: Some(inode), wants_directory });
+                        return Ok(Found {
+                            directory,
+                            last: Last::None,
+                            inode: Some(inode),
+                            wants_directory,
+                        });
                     }
                     Link::Inode(inode) => {
                         spliced = after.to_vec();
@@ -148,7 +191,12 @@ fn walk_with(base: &Arc<dyn Inode>, path: &[u8], wish: Wish) -> Result<Found, Er
 enum Step<'a> {
     Found(Found),
     /// A symbolic link is in the way; `rest` is what follows its name, with the slash.
-    Link { directory: Arc<dyn Inode>, link: Arc<dyn Inode>, rest: &'a [u8], is_last: bool },
+    Link {
+        directory: Arc<dyn Inode>,
+        link: Arc<dyn Inode>,
+        rest: &'a [u8],
+        is_last: bool,
+    },
 }
 
 /// Walks until the end or the next symbolic link.
@@ -159,14 +207,22 @@ fn step_through(base: Arc<dyn Inode>, path: &[u8], wish: Wish) -> Result<Step<'_
         at = mount::root().clone();
         rest = skip_slashes(rest);
         if rest.is_empty() {
-            return Ok(Step::Found(Found { directory: at.clone(), last: Last::None, inode: Some(at), wants_directory: true }));
+            return Ok(Step::Found(Found {
+                directory: at.clone(),
+                last: Last::None,
+                inode: Some(at),
+                wants_directory: true,
+            }));
         }
     }
     loop {
         if at.file_type() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
-        let end = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|&byte| byte == b'/')
+            .unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
         let next = skip_slashes(after);
         let is_last = next.is_empty();
@@ -179,21 +235,36 @@ fn step_through(base: Arc<dyn Inode>, path: &[u8], wish: Wish) -> Result<Step<'_
         }
         let (inode, last) = match name {
             b"." => (Some(at.clone()), Last::Dot),
-            b".." => (Some(at.parent().unwrap_or_else(|| at.clone())), Last::DotDot),
+            b".." => (
+                Some(at.parent().unwrap_or_else(|| at.clone())),
+                Last::DotDot,
+            ),
             _ => (look_up(&at, name)?, Last::None),
         };
         if let Some(link) = &inode
             && link.file_type() == FileType::Symlink
-            && (!is_last || wish.follow == Follow::Yes || (wants_directory && wish.follow == Follow::No))
+            && (!is_last
+                || wish.follow == Follow::Yes
+                || (wants_directory && wish.follow == Follow::No))
         {
-            return Ok(Step::Link { directory: at, link: link.clone(), rest: after, is_last });
+            return Ok(Step::Link {
+                directory: at,
+                link: link.clone(),
+                rest: after,
+                is_last,
+            });
         }
         if is_last {
             let last = match last {
                 Last::None if wish.wants_name => Last::Name(name.to_vec()),
                 last => last,
             };
-            return Ok(Step::Found(Found { directory: at, last, inode, wants_directory }));
+            return Ok(Step::Found(Found {
+                directory: at,
+                last,
+                inode,
+                wants_directory,
+            }));
         }
         at = inode.ok_or(Errno::ENOENT)?;
         rest = next;

@@ -53,12 +53,20 @@ pub fn resolve(dirfd: usize, address: usize, follow: Follow) -> Result<Arc<dyn I
 
 /// Like `resolve`, and with AT_EMPTY_PATH an empty path means what `dirfd` refers to.
 pub fn resolve_at(dirfd: usize, address: usize, flags: u32) -> Result<Arc<dyn Inode>, Errno> {
-    let follow = if flags & raw::AT_SYMLINK_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
+    let follow = if flags & raw::AT_SYMLINK_NOFOLLOW != 0 {
+        Follow::No
+    } else {
+        Follow::Yes
+    };
     if flags & raw::AT_EMPTY_PATH == 0 {
         return resolve(dirfd, address, follow);
     }
     // A null pointer is an empty path too, since Linux 6.11.
-    let path = if address == 0 { Vec::new() } else { path(address)? };
+    let path = if address == 0 {
+        Vec::new()
+    } else {
+        path(address)?
+    };
     if !path.is_empty() {
         return walk::resolve(&base(dirfd, &path)?, &path, follow);
     }
@@ -85,7 +93,10 @@ pub fn pieces(address: usize, count: usize) -> Result<Vec<IoVec>, Errno> {
     for index in 0..count {
         let place = address.wrapping_add(index * size_of::<IoVec>());
         let [base, len] = user::read_user::<[usize; 2]>(place).map_err(|_| Errno::EFAULT)?;
-        total = total.checked_add(len).filter(|&sum| sum <= isize::MAX as usize).ok_or(Errno::EINVAL)?;
+        total = total
+            .checked_add(len)
+            .filter(|&sum| sum <= isize::MAX as usize)
+            .ok_or(Errno::EINVAL)?;
         pieces.push(IoVec { base, len });
     }
     Ok(pieces)

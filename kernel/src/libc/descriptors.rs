@@ -57,9 +57,17 @@ fn close_range(&[first, last, flags, ..]: &[usize; 6]) -> SysResult {
         return Err(Errno::EINVAL);
     }
     let range = first as usize..=last as usize;
-    for fd in FILES.collect_open().into_iter().filter(|fd| range.contains(fd)) {
+    for fd in FILES
+        .collect_open()
+        .into_iter()
+        .filter(|fd| range.contains(fd))
+    {
         // Another thread may have closed it meanwhile.
-        let _ = if flags & CLOSE_RANGE_CLOEXEC != 0 { FILES.set_cloexec(fd, true) } else { FILES.close(fd) };
+        let _ = if flags & CLOSE_RANGE_CLOEXEC != 0 {
+            FILES.set_cloexec(fd, true)
+        } else {
+            FILES.close(fd)
+        };
     }
     Ok(0)
 }
@@ -71,7 +79,10 @@ fn fcntl(&[fd, command, argument, ..]: &[usize; 6]) -> SysResult {
         raw::F_DUPFD | raw::F_DUPFD_CLOEXEC => {
             let description = FILES.get_any(fd)?;
             let from = argument as i32;
-            let from = usize::try_from(from).ok().filter(|&from| from < FILES.limit()).ok_or(Errno::EINVAL)?;
+            let from = usize::try_from(from)
+                .ok()
+                .filter(|&from| from < FILES.limit())
+                .ok_or(Errno::EINVAL)?;
             return FILES.insert(description, command == raw::F_DUPFD_CLOEXEC, from);
         }
         raw::F_GETFD => return Ok(usize::from(FILES.is_cloexec(fd)?) * raw::FD_CLOEXEC as usize),
@@ -89,7 +100,9 @@ fn fcntl(&[fd, command, argument, ..]: &[usize; 6]) -> SysResult {
             Ok(0)
         }
         raw::F_GETLK | raw::F_OFD_GETLK => get_lock(&description, command, argument),
-        raw::F_SETLK | raw::F_SETLKW | raw::F_OFD_SETLK | raw::F_OFD_SETLKW => set_lock(&description, command, argument),
+        raw::F_SETLK | raw::F_SETLKW | raw::F_OFD_SETLK | raw::F_OFD_SETLKW => {
+            set_lock(&description, command, argument)
+        }
         raw::F_GETPIPE_SZ => Ok(pipe_end(&description)?.capacity()),
         raw::F_SETPIPE_SZ => pipe_end(&description)?.set_capacity(argument as u32 as usize),
         raw::F_GET_SEALS => Ok(regular(&description)?.node().seals()? as usize),
@@ -142,7 +155,10 @@ fn address_of(description: &Arc<Description>) -> usize {
 
 /// Reads what a lock call asks for: the range in bytes of the file, and whose lock it is.
 fn read_lock(description: &Arc<Description>, command: u32, flock: &Flock) -> Result<Lock, Errno> {
-    let is_of_file = matches!(command, raw::F_OFD_GETLK | raw::F_OFD_SETLK | raw::F_OFD_SETLKW);
+    let is_of_file = matches!(
+        command,
+        raw::F_OFD_GETLK | raw::F_OFD_SETLK | raw::F_OFD_SETLKW
+    );
     if is_of_file && flock.pid != 0 {
         return Err(Errno::EINVAL);
     }
@@ -152,17 +168,37 @@ fn read_lock(description: &Arc<Description>, command: u32, flock: &Flock) -> Res
         raw::SEEK_END => description.file().size()?,
         _ => return Err(Errno::EINVAL),
     };
-    let start = base.cast_signed().checked_add(flock.start).ok_or(Errno::EOVERFLOW)?;
+    let start = base
+        .cast_signed()
+        .checked_add(flock.start)
+        .ok_or(Errno::EOVERFLOW)?;
     let end = match flock.len {
         0 => i64::MAX,
         len => start.checked_add(len).ok_or(Errno::EOVERFLOW)?,
     };
     // A negative length means the bytes before the start.
-    let (start, end) = if end < start { (end, start) } else { (start, end) };
+    let (start, end) = if end < start {
+        (end, start)
+    } else {
+        (start, end)
+    };
     let start = u64::try_from(start).map_err(|_| Errno::EINVAL)?;
-    let end = if flock.len == 0 { u64::MAX } else { end.cast_unsigned() };
-    let owner = if is_of_file { Owner::OpenFile(address_of(description)) } else { Owner::Process };
-    Ok(Lock { owner, is_exclusive: flock.kind as u32 == raw::F_WRLCK, start, end })
+    let end = if flock.len == 0 {
+        u64::MAX
+    } else {
+        end.cast_unsigned()
+    };
+    let owner = if is_of_file {
+        Owner::OpenFile(address_of(description))
+    } else {
+        Owner::Process
+    };
+    Ok(Lock {
+        owner,
+        is_exclusive: flock.kind as u32 == raw::F_WRLCK,
+        start,
+        end,
+    })
 }
 
 /// F_GETLK: tells who would be in the way.
@@ -175,11 +211,23 @@ fn get_lock(description: &Arc<Description>, command: u32, address: usize) -> Sys
     match LOCKS.find_conflict(file_id(description)?, &wanted) {
         None => flock.kind = raw::F_UNLCK as i16,
         Some(held) => {
-            flock.kind = (if held.is_exclusive { raw::F_WRLCK } else { raw::F_RDLCK }) as i16;
+            flock.kind = (if held.is_exclusive {
+                raw::F_WRLCK
+            } else {
+                raw::F_RDLCK
+            }) as i16;
             flock.whence = raw::SEEK_SET as i16;
             flock.start = held.start.cast_signed();
-            flock.len = if held.end == u64::MAX { 0 } else { (held.end - held.start).cast_signed() };
-            flock.pid = if held.owner == Owner::Process { crate::process::pid() as i32 } else { -1 };
+            flock.len = if held.end == u64::MAX {
+                0
+            } else {
+                (held.end - held.start).cast_signed()
+            };
+            flock.pid = if held.owner == Owner::Process {
+                crate::process::pid() as i32
+            } else {
+                -1
+            };
         }
     }
     user::write_user(address, &flock)?;
@@ -229,7 +277,12 @@ fn flock(&[fd, operation, ..]: &[usize; 6]) -> SysResult {
         return Err(Errno::EBADF);
     }
     description.note_lock(owner);
-    let lock = Lock { owner, is_exclusive, start: 0, end: u64::MAX };
+    let lock = Lock {
+        owner,
+        is_exclusive,
+        start: 0,
+        end: u64::MAX,
+    };
     LOCKS.lock(file, lock, operation & raw::LOCK_NB == 0)?;
     Ok(0)
 }

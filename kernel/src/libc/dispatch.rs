@@ -117,9 +117,15 @@ pub extern "C" fn syscall_entry(
 #[cold]
 fn unknown(number: usize) -> Errno {
     UNKNOWN_TOTAL.fetch_add(1, Ordering::Relaxed);
-    let seen = UNKNOWN.get(number).map_or(0, |count| count.fetch_add(1, Ordering::Relaxed));
+    let seen = UNKNOWN
+        .get(number)
+        .map_or(0, |count| count.fetch_add(1, Ordering::Relaxed));
     if seen == 0 {
-        log::info!("kernel.libc", "no such call: {} ({number}), answered ENOSYS", names::name_of(number));
+        log::info!(
+            "kernel.libc",
+            "no such call: {} ({number}), answered ENOSYS",
+            names::name_of(number)
+        );
     }
     Errno::ENOSYS
 }
@@ -129,5 +135,8 @@ fn trace(number: usize, arguments: &[usize; 6], result: SysResult) {
     let name = names::name_of(number);
     let [a, b, c, d, e, f] = arguments;
     let tid = smp::current().tid();
-    log::info!("kernel.trace", "[{tid}] {name}({a:#x}, {b:#x}, {c:#x}, {d:#x}, {e:#x}, {f:#x}) = {result:?}");
+    log::info!(
+        "kernel.trace",
+        "[{tid}] {name}({a:#x}, {b:#x}, {c:#x}, {d:#x}, {e:#x}, {f:#x}) = {result:?}"
+    );
 }

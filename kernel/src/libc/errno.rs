@@ -46,7 +46,11 @@ impl Errno {
 
     /// Returns the error with a number; `None` for 0.
     pub const fn from_number(number: i32) -> Option<Errno> {
-        if number == 0 { None } else { Some(Errno(number)) }
+        if number == 0 {
+            None
+        } else {
+            Some(Errno(number))
+        }
     }
 
     /// Returns the positive number.

@@ -70,25 +70,33 @@ fn writev(&[fd, pieces, count, ..]: &[usize; 6]) -> SysResult {
 /// pread(2).
 fn pread64(&[fd, base, len, offset, ..]: &[usize; 6]) -> SysResult {
     let offset = args::offset(offset)?;
-    FILES.get(fd)?.read_at(offset, &mut UserBuffers::new(&[IoVec { base, len }]))
+    FILES
+        .get(fd)?
+        .read_at(offset, &mut UserBuffers::new(&[IoVec { base, len }]))
 }
 
 /// pwrite(2).
 fn pwrite64(&[fd, base, len, offset, ..]: &[usize; 6]) -> SysResult {
     let offset = args::offset(offset)?;
-    FILES.get(fd)?.write_at(offset, &mut UserBuffers::new(&[IoVec { base, len }]))
+    FILES
+        .get(fd)?
+        .write_at(offset, &mut UserBuffers::new(&[IoVec { base, len }]))
 }
 
 /// preadv(2).
 fn preadv(&[fd, pieces, count, offset, ..]: &[usize; 6]) -> SysResult {
     let offset = args::offset(offset)?;
-    FILES.get(fd)?.read_at(offset, &mut UserBuffers::new(&args::pieces(pieces, count)?))
+    FILES
+        .get(fd)?
+        .read_at(offset, &mut UserBuffers::new(&args::pieces(pieces, count)?))
 }
 
 /// pwritev(2).
 fn pwritev(&[fd, pieces, count, offset, ..]: &[usize; 6]) -> SysResult {
     let offset = args::offset(offset)?;
-    FILES.get(fd)?.write_at(offset, &mut UserBuffers::new(&args::pieces(pieces, count)?))
+    FILES
+        .get(fd)?
+        .write_at(offset, &mut UserBuffers::new(&args::pieces(pieces, count)?))
 }
 
 /// Flags of preadv2(2) that need nothing here: memory is as fast and as stable as it gets.
@@ -98,7 +106,12 @@ const RWF_HARMLESS: u32 = raw::RWF_HIPRI | raw::RWF_DSYNC | raw::RWF_SYNC;
 fn preadv2(&[fd, pieces, count, offset, _, flags]: &[usize; 6]) -> SysResult {
     let description = FILES.get(fd)?;
     // RWF_NOWAIT: a file in memory never waits, and others have O_NONBLOCK.
-    let known = RWF_HARMLESS | if is_in_memory(&description) { raw::RWF_NOWAIT } else { 0 };
+    let known = RWF_HARMLESS
+        | if is_in_memory(&description) {
+            raw::RWF_NOWAIT
+        } else {
+            0
+        };
     if flags as u32 & !known != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -113,7 +126,12 @@ fn preadv2(&[fd, pieces, count, offset, _, flags]: &[usize; 6]) -> SysResult {
 /// pwritev2(2): offset -1 is the file's own.
 fn pwritev2(&[fd, pieces, count, offset, _, flags]: &[usize; 6]) -> SysResult {
     let description = FILES.get(fd)?;
-    let known = RWF_HARMLESS | if is_in_memory(&description) { raw::RWF_APPEND } else { 0 };
+    let known = RWF_HARMLESS
+        | if is_in_memory(&description) {
+            raw::RWF_APPEND
+        } else {
+            0
+        };
     if flags as u32 & !known != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -125,7 +143,10 @@ fn pwritev2(&[fd, pieces, count, offset, _, flags]: &[usize; 6]) -> SysResult {
         -1 => description.write(&mut buffers),
         _ if appends && description.flags().is_writable() => {
             args::offset(offset)?;
-            description.file().append(&mut buffers).map(|(count, _)| count)
+            description
+                .file()
+                .append(&mut buffers)
+                .map(|(count, _)| count)
         }
         _ => description.write_at(args::offset(offset)?, &mut buffers),
     }
@@ -137,7 +158,9 @@ fn is_in_memory(description: &Description) -> bool {
 
 /// lseek(2).
 fn lseek(&[fd, distance, whence, ..]: &[usize; 6]) -> SysResult {
-    let to = FILES.get(fd)?.seek(distance.cast_signed() as i64, whence as u32)?;
+    let to = FILES
+        .get(fd)?
+        .seek(distance.cast_signed() as i64, whence as u32)?;
     Ok(to as usize)
 }
 
@@ -226,7 +249,9 @@ fn fallocate(&[fd, mode, offset, len, ..]: &[usize; 6]) -> SysResult {
     if len == 0 {
         return Err(Errno::EINVAL);
     }
-    if !matches!(mode, 0 | raw::FALLOC_FL_KEEP_SIZE) && mode != raw::FALLOC_FL_PUNCH_HOLE | raw::FALLOC_FL_KEEP_SIZE {
+    if !matches!(mode, 0 | raw::FALLOC_FL_KEEP_SIZE)
+        && mode != raw::FALLOC_FL_PUNCH_HOLE | raw::FALLOC_FL_KEEP_SIZE
+    {
         return Err(Errno::EOPNOTSUPP);
     }
     if !description.flags().is_writable() {
@@ -262,8 +287,14 @@ fn syncfs(&[fd, ..]: &[usize; 6]) -> SysResult {
 /// sync_file_range(2).
 fn sync_file_range(&[fd, offset, len, flags, ..]: &[usize; 6]) -> SysResult {
     let description = FILES.get(fd)?;
-    let known = raw::SYNC_FILE_RANGE_WAIT_BEFORE | raw::SYNC_FILE_RANGE_WRITE | raw::SYNC_FILE_RANGE_WAIT_AFTER;
-    if flags as u32 & !known != 0 || args::offset(offset)?.checked_add(args::offset(len)?).is_none() {
+    let known = raw::SYNC_FILE_RANGE_WAIT_BEFORE
+        | raw::SYNC_FILE_RANGE_WRITE
+        | raw::SYNC_FILE_RANGE_WAIT_AFTER;
+    if flags as u32 & !known != 0
+        || args::offset(offset)?
+            .checked_add(args::offset(len)?)
+            .is_none()
+    {
         return Err(Errno::EINVAL);
     }
     if !description.file().is_seekable() {

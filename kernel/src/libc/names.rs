@@ -1,6 +1,5 @@
 //! The names of the calls, for log lines: Linux numbers them per architecture.
 
-
 /// Returns the name of the call with this number, `"?"` if Linux has none.
 pub fn name_of(number: usize) -> &'static str {
     NAMES
@@ -16,7 +15,10 @@ macro_rules! call_names {
         &[$((linux_raw_sys::general::$number, stringify!($number))),*]
     };
 }
-#[cfg_attr(not(target_os = "none"), expect(unused_imports, reason = "the host has no such calls"))]
+#[cfg_attr(
+    not(target_os = "none"),
+    expect(unused_imports, reason = "the host has no such calls")
+)]
 pub(crate) use call_names;
 
 /// The calls that every architecture has.

@@ -47,7 +47,10 @@ fn openat2(&[dirfd, path, how, size, ..]: &[usize; 6]) -> SysResult {
         return Err(Errno::E2BIG);
     }
     let [flags, mode, resolve] = user::read_user::<[u64; 3]>(how)?;
-    let flags = u32::try_from(flags).ok().and_then(OpenFlags::from_bits).ok_or(Errno::EINVAL)?;
+    let flags = u32::try_from(flags)
+        .ok()
+        .and_then(OpenFlags::from_bits)
+        .ok_or(Errno::EINVAL)?;
     let creates = flags.intersects(OpenFlags::CREAT) || flags.contains(OpenFlags::TMPFILE);
     if resolve != 0 || mode & !0o7777 != 0 || (mode != 0 && !creates) {
         return Err(Errno::EINVAL);
@@ -65,7 +68,10 @@ pub fn pipe2(&[fds, flags, ..]: &[usize; 6]) -> SysResult {
     }
     let (reader, writer) = Pipe::pair();
     let status = flags & OpenFlags::NONBLOCK;
-    let pair = [Description::new(reader, status), Description::new(writer, status | OpenFlags::WRONLY)];
+    let pair = [
+        Description::new(reader, status),
+        Description::new(writer, status | OpenFlags::WRONLY),
+    ];
     let opened = FILES.insert_pair(pair, flags.contains(OpenFlags::CLOEXEC))?;
     put_pair(fds, opened)
 }
@@ -89,7 +95,11 @@ pub fn eventfd2(&[count, flags, ..]: &[usize; 6]) -> SysResult {
     }
     let file = Arc::new(EventFd::new(count as u32, flags & raw::EFD_SEMAPHORE != 0));
     let status = OpenFlags::from_bits_retain(flags & raw::EFD_NONBLOCK) | OpenFlags::RDWR;
-    FILES.insert(Description::new(file, status), flags & raw::EFD_CLOEXEC != 0, 0)
+    FILES.insert(
+        Description::new(file, status),
+        flags & raw::EFD_CLOEXEC != 0,
+        0,
+    )
 }
 
 /// memfd_create(2).
@@ -97,7 +107,9 @@ fn memfd_create(&[name, flags, ..]: &[usize; 6]) -> SysResult {
     /// The name with its prefix `memfd:` is at most NAME_MAX.
     const NAME_LIMIT: usize = 249;
     let flags = flags as u32;
-    if flags & !(raw::MFD_CLOEXEC | raw::MFD_ALLOW_SEALING | raw::MFD_NOEXEC_SEAL | raw::MFD_EXEC) != 0 {
+    if flags & !(raw::MFD_CLOEXEC | raw::MFD_ALLOW_SEALING | raw::MFD_NOEXEC_SEAL | raw::MFD_EXEC)
+        != 0
+    {
         return Err(Errno::EINVAL);
     }
     let name = args::string(name, NAME_LIMIT).map_err(|errno| match errno {
@@ -105,7 +117,11 @@ fn memfd_create(&[name, flags, ..]: &[usize; 6]) -> SysResult {
         errno => errno,
     })?;
     let is_sealable = flags & (raw::MFD_ALLOW_SEALING | raw::MFD_NOEXEC_SEAL) != 0;
-    let mode = if flags & raw::MFD_NOEXEC_SEAL != 0 { 0o666 } else { 0o777 };
+    let mode = if flags & raw::MFD_NOEXEC_SEAL != 0 {
+        0o666
+    } else {
+        0o777
+    };
     let description = memfd::create(&name, mode, is_sealable)?;
     FILES.insert(description, flags & raw::MFD_CLOEXEC != 0, 0)
 }

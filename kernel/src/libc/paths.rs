@@ -45,7 +45,9 @@ fn create(dirfd: usize, path: usize, mode: u32, node: NewNode) -> SysResult {
     if found.inode.is_some() {
         return Err(Errno::EEXIST);
     }
-    let Last::Name(name) = found.last else { return Err(Errno::EEXIST) };
+    let Last::Name(name) = found.last else {
+        return Err(Errno::EEXIST);
+    };
     if found.wants_directory && !matches!(node, NewNode::Directory) {
         return Err(Errno::ENOENT);
     }
@@ -55,7 +57,12 @@ fn create(dirfd: usize, path: usize, mode: u32, node: NewNode) -> SysResult {
 
 /// mkdirat(2).
 pub fn mkdirat(&[dirfd, path, mode, ..]: &[usize; 6]) -> SysResult {
-    create(dirfd, path, mode as u32 & 0o1777 & !context::mask(), NewNode::Directory)
+    create(
+        dirfd,
+        path,
+        mode as u32 & 0o1777 & !context::mask(),
+        NewNode::Directory,
+    )
 }
 
 /// mknodat(2): files, FIFOs and socket addresses; devices are the kernel's alone to make.
@@ -87,13 +94,19 @@ pub fn linkat(&[old_dirfd, old_path, new_dirfd, new_path, flags, ..]: &[usize; 6
     if flags & !(raw::AT_SYMLINK_FOLLOW | raw::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let no_follow = if flags & raw::AT_SYMLINK_FOLLOW != 0 { 0 } else { raw::AT_SYMLINK_NOFOLLOW };
+    let no_follow = if flags & raw::AT_SYMLINK_FOLLOW != 0 {
+        0
+    } else {
+        raw::AT_SYMLINK_NOFOLLOW
+    };
     let target = args::resolve_at(old_dirfd, old_path, no_follow | flags & raw::AT_EMPTY_PATH)?;
     let found = args::find(new_dirfd, new_path, Follow::Never)?;
     if found.inode.is_some() {
         return Err(Errno::EEXIST);
     }
-    let Last::Name(name) = found.last else { return Err(Errno::EEXIST) };
+    let Last::Name(name) = found.last else {
+        return Err(Errno::EEXIST);
+    };
     if found.wants_directory {
         return Err(Errno::ENOENT);
     }
@@ -124,7 +137,11 @@ pub fn unlinkat(&[dirfd, path, flags, ..]: &[usize; 6]) -> SysResult {
         return Err(Errno::EBUSY);
     }
     if !is_rmdir && found.wants_directory {
-        return Err(if inode.file_type() == FileType::Directory { Errno::EISDIR } else { Errno::ENOTDIR });
+        return Err(if inode.file_type() == FileType::Directory {
+            Errno::EISDIR
+        } else {
+            Errno::ENOTDIR
+        });
     }
     found.directory.unlink(&name, is_rmdir)?;
     Ok(0)
@@ -147,20 +164,29 @@ fn renameat2(&[old_dirfd, old_path, new_dirfd, new_path, flags, ..]: &[usize; 6]
     if flags & !(raw::RENAME_NOREPLACE | raw::RENAME_EXCHANGE) != 0 || flags.count_ones() > 1 {
         return Err(Errno::EINVAL);
     }
-    let (is_exchange, is_new) = (flags & raw::RENAME_EXCHANGE != 0, flags & raw::RENAME_NOREPLACE != 0);
+    let (is_exchange, is_new) = (
+        flags & raw::RENAME_EXCHANGE != 0,
+        flags & raw::RENAME_NOREPLACE != 0,
+    );
     let from = args::find(old_dirfd, old_path, Follow::Never)?;
     let to = args::find(new_dirfd, new_path, Follow::Never)?;
     if from.directory.metadata().device != to.directory.metadata().device {
         return Err(Errno::EXDEV);
     }
-    let Last::Name(from_name) = &from.last else { return Err(Errno::EBUSY) };
-    let Last::Name(to_name) = &to.last else { return Err(if is_new { Errno::EEXIST } else { Errno::EBUSY }) };
+    let Last::Name(from_name) = &from.last else {
+        return Err(Errno::EBUSY);
+    };
+    let Last::Name(to_name) = &to.last else {
+        return Err(if is_new { Errno::EEXIST } else { Errno::EBUSY });
+    };
     let moved = from.inode.as_ref().ok_or(Errno::ENOENT)?;
     let is_directory = |inode: &Arc<dyn Inode>| inode.file_type() == FileType::Directory;
     match &to.inode {
         Some(_) if is_new => return Err(Errno::EEXIST),
         None if is_exchange => return Err(Errno::ENOENT),
-        Some(target) if is_exchange && to.wants_directory && !is_directory(target) => return Err(Errno::ENOTDIR),
+        Some(target) if is_exchange && to.wants_directory && !is_directory(target) => {
+            return Err(Errno::ENOTDIR);
+        }
         _ => {}
     }
     // A slash after a name means a directory, on either side.
@@ -170,7 +196,8 @@ fn renameat2(&[old_dirfd, old_path, new_dirfd, new_path, flags, ..]: &[usize; 6]
     if is_directory(moved) && is_mount_root(&from.directory, moved) {
         return Err(Errno::EBUSY);
     }
-    from.directory.rename(from_name, &to.directory, to_name, flags)?;
+    from.directory
+        .rename(from_name, &to.directory, to_name, flags)?;
     Ok(0)
 }
 
@@ -182,7 +209,9 @@ pub fn readlinkat(&[dirfd, path, buffer, len, ..]: &[usize; 6]) -> SysResult {
     let path = args::path(path)?;
     let inode = if path.is_empty() && dirfd as i32 != raw::AT_FDCWD {
         let inode = FILES.get_any(dirfd)?.file().inode();
-        inode.filter(|inode| inode.file_type() == FileType::Symlink).ok_or(Errno::ENOENT)?
+        inode
+            .filter(|inode| inode.file_type() == FileType::Symlink)
+            .ok_or(Errno::ENOENT)?
     } else {
         walk::resolve(&args::base(dirfd, &path)?, &path, Follow::No)?
     };
@@ -254,7 +283,9 @@ pub fn utimensat(&[dirfd, path, times, flags, ..]: &[usize; 6]) -> SysResult {
         return Ok(0);
     }
     let now = clock::now();
-    set_times(dirfd, path, flags, || Ok([time(a_sec, a_nsec, now)?, time(m_sec, m_nsec, now)?]))
+    set_times(dirfd, path, flags, || {
+        Ok([time(a_sec, a_nsec, now)?, time(m_sec, m_nsec, now)?])
+    })
 }
 
 /// Sets the times of what a path, or without one a descriptor, means; `times` are checked when
@@ -309,12 +340,16 @@ fn faccessat2(&[dirfd, path, mode, flags, ..]: &[usize; 6]) -> SysResult {
     }
     let inode = args::resolve_at(dirfd, path, flags)?;
     let may_execute = || {
-        matches!(inode.file_type(), FileType::Directory | FileType::Symlink) || inode.metadata().mode & 0o111 != 0
+        matches!(inode.file_type(), FileType::Directory | FileType::Symlink)
+            || inode.metadata().mode & 0o111 != 0
     };
     if mode & raw::X_OK != 0 && !may_execute() {
         return Err(Errno::EACCES);
     }
-    if mode & raw::W_OK != 0 && inode.fs_stat().flags & inode::ST_RDONLY != 0 && inode.file_type() == FileType::Regular {
+    if mode & raw::W_OK != 0
+        && inode.fs_stat().flags & inode::ST_RDONLY != 0
+        && inode.file_type() == FileType::Regular
+    {
         return Err(Errno::EROFS);
     }
     Ok(0)
@@ -355,7 +390,11 @@ fn chroot(&[path, ..]: &[usize; 6]) -> SysResult {
     if inode.file_type() != FileType::Directory {
         return Err(Errno::ENOTDIR);
     }
-    if Arc::ptr_eq(&inode, crate::fs::mount::root()) { Ok(0) } else { Err(Errno::EPERM) }
+    if Arc::ptr_eq(&inode, crate::fs::mount::root()) {
+        Ok(0)
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 /// umask(2).

@@ -72,14 +72,21 @@ fn kind_of(family: u32, kind: u32, protocol: u32) -> Result<Kind, Errno> {
 fn socket(&[family, kind, protocol, ..]: &[usize; 6]) -> SysResult {
     let kind = kind as u32;
     let socket = UnixSocket::new(kind_of(family as u32, kind, protocol as u32)?);
-    FILES.insert(Description::new(socket, open_flags(kind)), kind & numbers::O_CLOEXEC != 0, 0)
+    FILES.insert(
+        Description::new(socket, open_flags(kind)),
+        kind & numbers::O_CLOEXEC != 0,
+        0,
+    )
 }
 
 /// socketpair(2).
 fn socketpair(&[family, kind, protocol, fds, ..]: &[usize; 6]) -> SysResult {
     let kind = kind as u32;
     let (a, b) = UnixSocket::pair(kind_of(family as u32, kind, protocol as u32)?);
-    let pair = [Description::new(a, open_flags(kind)), Description::new(b, open_flags(kind))];
+    let pair = [
+        Description::new(a, open_flags(kind)),
+        Description::new(b, open_flags(kind)),
+    ];
     let opened = FILES.insert_pair(pair, kind & numbers::O_CLOEXEC != 0)?;
     put_pair(fds, opened)
 }
@@ -155,7 +162,11 @@ fn accept4(&[fd, to, len_at, flags, ..]: &[usize; 6]) -> SysResult {
     let open = OpenSocket::get(fd)?;
     let (file, address) = open.socket().accept(open.flags())?;
     put_address(&address, to, len_at)?;
-    FILES.insert(Description::new(file, open_flags(flags)), flags & numbers::O_CLOEXEC != 0, 0)
+    FILES.insert(
+        Description::new(file, open_flags(flags)),
+        flags & numbers::O_CLOEXEC != 0,
+        0,
+    )
 }
 
 /// connect(2).
@@ -180,10 +191,18 @@ fn getpeername(&[fd, to, len_at, ..]: &[usize; 6]) -> SysResult {
 /// sendto(2).
 fn sendto(&[fd, base, len, flags, to, to_len]: &[usize; 6]) -> SysResult {
     let open = OpenSocket::get(fd)?;
-    let to = if to == 0 { Vec::new() } else { address(to, to_len)? };
+    let to = if to == 0 {
+        Vec::new()
+    } else {
+        address(to, to_len)?
+    };
     let pieces = [IoVec { base, len }];
     let mut data = UserBuffers::new(&pieces);
-    let message = Outgoing { data: &mut data, to: &to, rights: Vec::new() };
+    let message = Outgoing {
+        data: &mut data,
+        to: &to,
+        rights: Vec::new(),
+    };
     open.socket().send(message, flags as u32, open.flags())
 }
 
@@ -191,7 +210,9 @@ fn sendto(&[fd, base, len, flags, to, to_len]: &[usize; 6]) -> SysResult {
 fn recvfrom(&[fd, base, len, flags, from, from_len]: &[usize; 6]) -> SysResult {
     let open = OpenSocket::get(fd)?;
     let pieces = [IoVec { base, len }];
-    let received = open.socket().receive(&mut UserBuffers::new(&pieces), flags as u32, open.flags())?;
+    let received =
+        open.socket()
+            .receive(&mut UserBuffers::new(&pieces), flags as u32, open.flags())?;
     put_address(&received.from, from, from_len)?;
     Ok(received.count)
 }
@@ -213,13 +234,27 @@ impl Header {
     const FLAGS: usize = 48;
 
     fn read(at: usize) -> Result<Header, Errno> {
-        let [name, name_len, pieces, piece_count, control, control_len, _] = user::read_user::<[usize; 7]>(at)?;
-        Ok(Header { name, name_len: name_len as u32 as usize, pieces, piece_count, control, control_len })
+        let [name, name_len, pieces, piece_count, control, control_len, _] =
+            user::read_user::<[usize; 7]>(at)?;
+        Ok(Header {
+            name,
+            name_len: name_len as u32 as usize,
+            pieces,
+            piece_count,
+            control,
+            control_len,
+        })
     }
 
     fn pieces(&self) -> Result<Vec<IoVec>, Errno> {
         // For messages too many pieces are EMSGSIZE, not EINVAL.
-        args::pieces(self.pieces, self.piece_count).map_err(|errno| if self.piece_count > 1024 { Errno::EMSGSIZE } else { errno })
+        args::pieces(self.pieces, self.piece_count).map_err(|errno| {
+            if self.piece_count > 1024 {
+                Errno::EMSGSIZE
+            } else {
+                errno
+            }
+        })
     }
 }
 
@@ -228,10 +263,22 @@ fn sendmsg(&[fd, header, flags, ..]: &[usize; 6]) -> SysResult {
     let open = OpenSocket::get(fd)?;
     let header = Header::read(header)?;
     let pieces = header.pieces()?;
-    let to = if header.name == 0 { Vec::new() } else { address(header.name, header.name_len)? };
+    let to = if header.name == 0 {
+        Vec::new()
+    } else {
+        address(header.name, header.name_len)?
+    };
     let rights = read_control(header.control, header.control_len)?;
     let mut data = UserBuffers::new(&pieces);
-    open.socket().send(Outgoing { data: &mut data, to: &to, rights }, flags as u32, open.flags())
+    open.socket().send(
+        Outgoing {
+            data: &mut data,
+            to: &to,
+            rights,
+        },
+        flags as u32,
+        open.flags(),
+    )
 }
 
 /// Bytes of `struct cmsghdr`: length, level, type.
@@ -253,8 +300,14 @@ fn read_control(at: usize, len: usize) -> Result<Vec<Arc<Description>>, Errno> {
     let mut rights = Vec::new();
     let mut rest = &bytes[..];
     while rest.len() >= CONTROL_HEADER {
-        let word = |from: usize| rest[from..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-        let len = rest.first_chunk().map_or(0, |bytes| usize::from_ne_bytes(*bytes));
+        let word = |from: usize| {
+            rest[from..]
+                .first_chunk()
+                .map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+        };
+        let len = rest
+            .first_chunk()
+            .map_or(0, |bytes| usize::from_ne_bytes(*bytes));
         let (level, kind) = (word(8), word(12));
         if len < CONTROL_HEADER || len > rest.len() {
             return Err(Errno::EINVAL);
@@ -263,7 +316,9 @@ fn read_control(at: usize, len: usize) -> Result<Vec<Arc<Description>>, Errno> {
         match (level, kind) {
             (raw::SOL_SOCKET, SCM_RIGHTS) => {
                 for fd in data.chunks_exact(4) {
-                    let fd = fd.first_chunk().map_or(-1, |bytes| i32::from_ne_bytes(*bytes));
+                    let fd = fd
+                        .first_chunk()
+                        .map_or(-1, |bytes| i32::from_ne_bytes(*bytes));
                     rights.push(FILES.get_any(fd as usize)?);
                 }
                 if rights.len() > RIGHTS_MAX {
@@ -287,7 +342,9 @@ fn recvmsg(&[fd, at, flags, ..]: &[usize; 6]) -> SysResult {
     let open = OpenSocket::get(fd)?;
     let header = Header::read(at)?;
     let pieces = header.pieces()?;
-    let received = open.socket().receive(&mut UserBuffers::new(&pieces), flags, open.flags())?;
+    let received = open
+        .socket()
+        .receive(&mut UserBuffers::new(&pieces), flags, open.flags())?;
     if header.name != 0 {
         let fits = received.from.len().min(header.name_len);
         user::copy_to_user(header.name, &received.from[..fits])?;
@@ -301,11 +358,18 @@ fn recvmsg(&[fd, at, flags, ..]: &[usize; 6]) -> SysResult {
 
 /// Gives control messages to C; returns the bytes used, and MSG_CTRUNC if there was more.
 fn put_control(header: &Header, received: &Received, flags: u32) -> Result<(usize, u32), Errno> {
-    let room = if header.control == 0 { 0 } else { header.control_len };
+    let room = if header.control == 0 {
+        0
+    } else {
+        header.control_len
+    };
     let mut used: usize = 0;
     let mut is_cut = false;
     if let Some(credentials) = &received.credentials {
-        let bytes: Vec<u8> = credentials.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let bytes: Vec<u8> = credentials
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
         if room >= CONTROL_HEADER + bytes.len() {
             used = put_message(header.control, SCM_CREDENTIALS, &bytes)?.min(room);
         } else {
@@ -368,6 +432,7 @@ fn setsockopt(&[fd, level, name, from, len, ..]: &[usize; 6]) -> SysResult {
     let len = usize::try_from(len as i32).map_err(|_| Errno::EINVAL)?;
     let mut value = vec![0; len.min(OPTION_MAX)];
     user::copy_from_user(&mut value, from)?;
-    open.socket().set_option(level as u32, name as u32, &value)?;
+    open.socket()
+        .set_option(level as u32, name as u32, &value)?;
     Ok(0)
 }

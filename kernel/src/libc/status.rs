@@ -80,7 +80,10 @@ fn put_stat(to: usize, from: &Metadata) -> SysResult {
 /// statx(2).
 fn statx(&[dirfd, path, flags, mask, to, ..]: &[usize; 6]) -> SysResult {
     let (flags, mask) = (flags as u32, mask as u32);
-    let known = raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH | raw::AT_NO_AUTOMOUNT | raw::AT_STATX_SYNC_TYPE;
+    let known = raw::AT_SYMLINK_NOFOLLOW
+        | raw::AT_EMPTY_PATH
+        | raw::AT_NO_AUTOMOUNT
+        | raw::AT_STATX_SYNC_TYPE;
     let sync = flags & raw::AT_STATX_SYNC_TYPE;
     if flags & !known != 0 || sync == raw::AT_STATX_SYNC_TYPE || mask & raw::STATX__RESERVED != 0 {
         return Err(Errno::EINVAL);
@@ -107,7 +110,11 @@ fn statx(&[dirfd, path, flags, mask, to, ..]: &[usize; 6]) -> SysResult {
 }
 
 fn statx_time(time: Timestamp) -> raw::statx_timestamp {
-    raw::statx_timestamp { tv_sec: time.seconds(), tv_nsec: time.nanoseconds() as u32, __reserved: 0 }
+    raw::statx_timestamp {
+        tv_sec: time.seconds(),
+        tv_nsec: time.nanoseconds() as u32,
+        __reserved: 0,
+    }
 }
 
 /// Splits a device number into major and minor (makedev(3)).
@@ -130,7 +137,14 @@ fn fstatfs(&[fd, to, ..]: &[usize; 6]) -> SysResult {
     let file = FILES.get_any(fd)?.file().clone();
     match file.inode() {
         Some(inode) => put_statfs(to, inode.fs_stat(), inode.metadata().device),
-        None => put_statfs(to, FsStat { magic: ANONYMOUS, ..FsStat::default() }, file.metadata()?.device),
+        None => put_statfs(
+            to,
+            FsStat {
+                magic: ANONYMOUS,
+                ..FsStat::default()
+            },
+            file.metadata()?.device,
+        ),
     }
 }
 

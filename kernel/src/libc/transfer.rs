@@ -34,14 +34,18 @@ struct Side {
 impl Side {
     fn read(&mut self, buffer: &mut [u8]) -> SysResult {
         let mut sink = KernelSink::new(buffer);
-        let Some(offset) = &mut self.offset else { return self.description.read(&mut sink) };
+        let Some(offset) = &mut self.offset else {
+            return self.description.read(&mut sink);
+        };
         let count = self.description.read_at(*offset, &mut sink)?;
         *offset += count as u64;
         Ok(count)
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> SysResult {
-        let Some(offset) = &mut self.offset else { return self.description.write(&mut bytes) };
+        let Some(offset) = &mut self.offset else {
+            return self.description.write(&mut bytes);
+        };
         let count = self.description.write_at(*offset, &mut bytes)?;
         *offset += count as u64;
         Ok(count)
@@ -51,7 +55,9 @@ impl Side {
     fn unread(&mut self, count: usize) {
         match &mut self.offset {
             Some(offset) => *offset -= count as u64,
-            None => self.description.with_offset(|offset| *offset -= count as u64),
+            None => self
+                .description
+                .with_offset(|offset| *offset -= count as u64),
         }
     }
 }
@@ -111,8 +117,14 @@ fn sendfile(&[to, from, offset, len, ..]: &[usize; 6]) -> SysResult {
     if !from.file().is_seekable() || to.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
-    let mut from = Side { description: from, offset: offset_at(offset)? };
-    let mut to = Side { description: to, offset: None };
+    let mut from = Side {
+        description: from,
+        offset: offset_at(offset)?,
+    };
+    let mut to = Side {
+        description: to,
+        offset: None,
+    };
     let count = transfer(&mut from, &mut to, len.min(MAX_TRANSFER))?;
     put_offset(offset, &from)?;
     Ok(count)
@@ -131,18 +143,30 @@ fn copy_file_range(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6])
             _ => return Err(Errno::EINVAL),
         }
     }
-    if !from.flags().is_readable() || !to.flags().is_writable() || to.flags().contains(OpenFlags::APPEND) {
+    if !from.flags().is_readable()
+        || !to.flags().is_writable()
+        || to.flags().contains(OpenFlags::APPEND)
+    {
         return Err(Errno::EBADF);
     }
     let is_same = {
         let (a, b) = (from.file().metadata()?, to.file().metadata()?);
         (a.device, a.inode) == (b.device, b.inode)
     };
-    let mut from = Side { description: from, offset: offset_at(from_offset)? };
-    let mut to = Side { description: to, offset: offset_at(to_offset)? };
+    let mut from = Side {
+        description: from,
+        offset: offset_at(from_offset)?,
+    };
+    let mut to = Side {
+        description: to,
+        offset: offset_at(to_offset)?,
+    };
     let len = len.min(MAX_TRANSFER);
     if is_same {
-        let start = |side: &Side| side.offset.unwrap_or_else(|| side.description.with_offset(|offset| *offset));
+        let start = |side: &Side| {
+            side.offset
+                .unwrap_or_else(|| side.description.with_offset(|offset| *offset))
+        };
         if start(&from).abs_diff(start(&to)) < len as u64 {
             return Err(Errno::EINVAL);
         }
@@ -162,7 +186,8 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
     if len == 0 {
         return Ok(0);
     }
-    let known = raw::SPLICE_F_MOVE | raw::SPLICE_F_NONBLOCK | raw::SPLICE_F_MORE | raw::SPLICE_F_GIFT;
+    let known =
+        raw::SPLICE_F_MOVE | raw::SPLICE_F_NONBLOCK | raw::SPLICE_F_MORE | raw::SPLICE_F_GIFT;
     if flags as u32 & !known != 0 {
         return Err(Errno::EINVAL);
     }
@@ -172,7 +197,10 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
     }
     let (from_pipe, to_pipe) = (pipe_of(&from), pipe_of(&to));
     let (is_from_pipe, is_to_pipe) = (from_pipe.is_some(), to_pipe.is_some());
-    if from_pipe.zip(to_pipe).is_some_and(|(from, to)| from.is_same_pipe(to)) {
+    if from_pipe
+        .zip(to_pipe)
+        .is_some_and(|(from, to)| from.is_same_pipe(to))
+    {
         return Err(Errno::EINVAL);
     }
     if (is_from_pipe && from_offset != 0) || (is_to_pipe && to_offset != 0) {
@@ -187,7 +215,10 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
     }
     let is_nonblocking = flags as u32 & raw::SPLICE_F_NONBLOCK != 0;
     let len = len.min(MAX_TRANSFER);
-    let mut to_side = Side { description: to, offset: offset_at(to_offset)? };
+    let mut to_side = Side {
+        description: to,
+        offset: offset_at(to_offset)?,
+    };
     if is_from_pipe {
         let count = splice_from_pipe(&from, &mut to_side, len, is_nonblocking)?;
         put_offset(to_offset, &to_side)?;
@@ -197,7 +228,10 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
     if is_socket && from_offset != 0 {
         return Err(Errno::ESPIPE);
     }
-    let mut from_side = Side { description: from, offset: offset_at(from_offset)? };
+    let mut from_side = Side {
+        description: from,
+        offset: offset_at(from_offset)?,
+    };
     // One write that fits cannot take a part of what was read and block on the rest.
     let room = pipe_of(&to_side.description).map_or(Ok(0), PipeEnd::room)?;
     if room == 0 && is_nonblocking {
@@ -210,8 +244,14 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
     if is_socket {
         let mut buffer = vec![0; CHUNK.min(len)];
         let mut flags = from_side.description.flags();
-        flags.set(OpenFlags::NONBLOCK, is_nonblocking || flags.is_nonblocking());
-        let count = from_side.description.file().read(&mut KernelSink::new(&mut buffer), flags)?;
+        flags.set(
+            OpenFlags::NONBLOCK,
+            is_nonblocking || flags.is_nonblocking(),
+        );
+        let count = from_side
+            .description
+            .file()
+            .read(&mut KernelSink::new(&mut buffer), flags)?;
         return to_side.write(&buffer[..count]);
     }
     let count = transfer(&mut from_side, &mut to_side, len)?;
@@ -220,15 +260,27 @@ fn splice(&[from, from_offset, to, to_offset, len, flags]: &[usize; 6]) -> SysRe
 }
 
 /// Takes bytes out of a pipe only as `to` takes them: they are copied first and dropped after.
-fn splice_from_pipe(from: &Arc<Description>, to: &mut Side, len: usize, is_nonblocking: bool) -> SysResult {
+fn splice_from_pipe(
+    from: &Arc<Description>,
+    to: &mut Side,
+    len: usize,
+    is_nonblocking: bool,
+) -> SysResult {
     let pipe = pipe_of(from).ok_or(Errno::EINVAL)?;
     let mut flags = from.flags();
-    flags.set(OpenFlags::NONBLOCK, is_nonblocking || flags.is_nonblocking());
+    flags.set(
+        OpenFlags::NONBLOCK,
+        is_nonblocking || flags.is_nonblocking(),
+    );
     let mut buffer = vec![0; CHUNK.min(len)];
     pipe.take_with(&mut buffer, flags, |bytes| {
         if let Some(pipe) = pipe_of(&to.description) {
             pipe.room()?;
         }
-        if bytes.is_empty() { Ok(0) } else { to.write(bytes) }
+        if bytes.is_empty() {
+            Ok(0)
+        } else {
+            to.write(bytes)
+        }
     })
 }

@@ -45,11 +45,16 @@ fn by_descriptor(fd: usize) -> Result<Arc<dyn Inode>, Errno> {
 
 /// Reads the name of an attribute; ERANGE if it is empty or too long.
 fn name(address: usize) -> Result<Vec<u8>, Errno> {
-    let name = args::string(address, raw::XATTR_NAME_MAX as usize).map_err(|errno| match errno {
-        Errno::ENAMETOOLONG => Errno::ERANGE,
-        errno => errno,
-    })?;
-    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
+    let name =
+        args::string(address, raw::XATTR_NAME_MAX as usize).map_err(|errno| match errno {
+            Errno::ENAMETOOLONG => Errno::ERANGE,
+            errno => errno,
+        })?;
+    if name.is_empty() {
+        Err(Errno::ERANGE)
+    } else {
+        Ok(name)
+    }
 }
 
 /// Gives bytes to C, or with length 0 only says how many there are.
@@ -68,7 +73,13 @@ fn get(inode: Arc<dyn Inode>, attribute: usize, to: usize, len: usize) -> SysRes
     put(&inode.xattr(&name(attribute)?)?, to, len)
 }
 
-fn set(inode: Arc<dyn Inode>, attribute: usize, from: usize, len: usize, flags: usize) -> SysResult {
+fn set(
+    inode: Arc<dyn Inode>,
+    attribute: usize,
+    from: usize,
+    len: usize,
+    flags: usize,
+) -> SysResult {
     let flags = flags as u32;
     if flags & !(raw::XATTR_CREATE | raw::XATTR_REPLACE) != 0 {
         return Err(Errno::EINVAL);

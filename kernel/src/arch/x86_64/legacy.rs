@@ -16,38 +16,76 @@ const NO_FOLLOW: usize = raw::AT_SYMLINK_NOFOLLOW as usize;
 
 /// The calls and their functions.
 pub const LEGACY_CALLS: Calls = &[
-    (raw::__NR_access, |&[path, mode, ..]| paths::faccessat(&[HERE, path, mode, 0, 0, 0])),
+    (raw::__NR_access, |&[path, mode, ..]| {
+        paths::faccessat(&[HERE, path, mode, 0, 0, 0])
+    }),
     (raw::__NR_alarm, time::alarm),
     (raw::__NR_arch_prctl, arch_prctl),
-    (raw::__NR_chmod, |&[path, mode, ..]| paths::fchmodat(&[HERE, path, mode, 0, 0, 0])),
-    (raw::__NR_chown, |&[path, uid, gid, ..]| paths::fchownat(&[HERE, path, uid, gid, 0, 0])),
-    (raw::__NR_creat, |&[path, mode, ..]| open::openat(&[HERE, path, CREATE, mode, 0, 0])),
+    (raw::__NR_chmod, |&[path, mode, ..]| {
+        paths::fchmodat(&[HERE, path, mode, 0, 0, 0])
+    }),
+    (raw::__NR_chown, |&[path, uid, gid, ..]| {
+        paths::fchownat(&[HERE, path, uid, gid, 0, 0])
+    }),
+    (raw::__NR_creat, |&[path, mode, ..]| {
+        open::openat(&[HERE, path, CREATE, mode, 0, 0])
+    }),
     (raw::__NR_dup2, descriptors::dup2),
     (raw::__NR_epoll_create, epoll::epoll_create),
     (raw::__NR_epoll_wait, epoll::epoll_wait),
-    (raw::__NR_eventfd, |&[count, ..]| open::eventfd2(&[count, 0, 0, 0, 0, 0])),
+    (raw::__NR_eventfd, |&[count, ..]| {
+        open::eventfd2(&[count, 0, 0, 0, 0, 0])
+    }),
     (raw::__NR_fork, NO_PROCESSES),
     (raw::__NR_futimesat, futimesat),
     (raw::__NR_getpgrp, credentials::getpgrp),
-    (raw::__NR_lchown, |&[path, uid, gid, ..]| paths::fchownat(&[HERE, path, uid, gid, NO_FOLLOW, 0])),
-    (raw::__NR_link, |&[old, new, ..]| paths::linkat(&[HERE, old, HERE, new, 0, 0])),
-    (raw::__NR_lstat, |&[path, to, ..]| status::newfstatat(&[HERE, path, to, NO_FOLLOW, 0, 0])),
-    (raw::__NR_mkdir, |&[path, mode, ..]| paths::mkdirat(&[HERE, path, mode, 0, 0, 0])),
-    (raw::__NR_mknod, |&[path, mode, device, ..]| paths::mknodat(&[HERE, path, mode, device, 0, 0])),
-    (raw::__NR_open, |&[path, flags, mode, ..]| open::openat(&[HERE, path, flags, mode, 0, 0])),
+    (raw::__NR_lchown, |&[path, uid, gid, ..]| {
+        paths::fchownat(&[HERE, path, uid, gid, NO_FOLLOW, 0])
+    }),
+    (raw::__NR_link, |&[old, new, ..]| {
+        paths::linkat(&[HERE, old, HERE, new, 0, 0])
+    }),
+    (raw::__NR_lstat, |&[path, to, ..]| {
+        status::newfstatat(&[HERE, path, to, NO_FOLLOW, 0, 0])
+    }),
+    (raw::__NR_mkdir, |&[path, mode, ..]| {
+        paths::mkdirat(&[HERE, path, mode, 0, 0, 0])
+    }),
+    (raw::__NR_mknod, |&[path, mode, device, ..]| {
+        paths::mknodat(&[HERE, path, mode, device, 0, 0])
+    }),
+    (raw::__NR_open, |&[path, flags, mode, ..]| {
+        open::openat(&[HERE, path, flags, mode, 0, 0])
+    }),
     (raw::__NR_pause, signal::pause),
-    (raw::__NR_pipe, |&[fds, ..]| open::pipe2(&[fds, 0, 0, 0, 0, 0])),
+    (raw::__NR_pipe, |&[fds, ..]| {
+        open::pipe2(&[fds, 0, 0, 0, 0, 0])
+    }),
     (raw::__NR_poll, poll::poll),
-    (raw::__NR_readlink, |&[path, to, len, ..]| paths::readlinkat(&[HERE, path, to, len, 0, 0])),
-    (raw::__NR_rename, |&[old, new, ..]| paths::renameat(&[HERE, old, HERE, new, 0, 0])),
-    (raw::__NR_rmdir, |&[path, ..]| paths::unlinkat(&[HERE, path, raw::AT_REMOVEDIR as usize, 0, 0, 0])),
+    (raw::__NR_readlink, |&[path, to, len, ..]| {
+        paths::readlinkat(&[HERE, path, to, len, 0, 0])
+    }),
+    (raw::__NR_rename, |&[old, new, ..]| {
+        paths::renameat(&[HERE, old, HERE, new, 0, 0])
+    }),
+    (raw::__NR_rmdir, |&[path, ..]| {
+        paths::unlinkat(&[HERE, path, raw::AT_REMOVEDIR as usize, 0, 0, 0])
+    }),
     (raw::__NR_select, poll::select),
-    (raw::__NR_stat, |&[path, to, ..]| status::newfstatat(&[HERE, path, to, 0, 0, 0])),
-    (raw::__NR_symlink, |&[target, path, ..]| paths::symlinkat(&[target, HERE, path, 0, 0, 0])),
+    (raw::__NR_stat, |&[path, to, ..]| {
+        status::newfstatat(&[HERE, path, to, 0, 0, 0])
+    }),
+    (raw::__NR_symlink, |&[target, path, ..]| {
+        paths::symlinkat(&[target, HERE, path, 0, 0, 0])
+    }),
     (raw::__NR_time, time::time),
-    (raw::__NR_unlink, |&[path, ..]| paths::unlinkat(&[HERE, path, 0, 0, 0, 0])),
+    (raw::__NR_unlink, |&[path, ..]| {
+        paths::unlinkat(&[HERE, path, 0, 0, 0, 0])
+    }),
     (raw::__NR_utime, utime),
-    (raw::__NR_utimes, |&[path, times, ..]| futimesat(&[HERE, path, times, 0, 0, 0])),
+    (raw::__NR_utimes, |&[path, times, ..]| {
+        futimesat(&[HERE, path, times, 0, 0, 0])
+    }),
     (raw::__NR_vfork, NO_PROCESSES),
 ];
 
@@ -106,7 +144,10 @@ fn futimesat(&[dirfd, path, times, ..]: &[usize; 6]) -> SysResult {
         if !(0..1_000_000).contains(&a_usec) || !(0..1_000_000).contains(&m_usec) {
             return Err(Errno::EINVAL);
         }
-        [Timestamp::new(a_sec, a_usec * 1000), Timestamp::new(m_sec, m_usec * 1000)]
+        [
+            Timestamp::new(a_sec, a_usec * 1000),
+            Timestamp::new(m_sec, m_usec * 1000),
+        ]
     };
     paths::set_times(dirfd, path, 0, || Ok([Some(accessed), Some(modified)]))
 }

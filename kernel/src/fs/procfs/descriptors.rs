@@ -14,7 +14,11 @@ use core::fmt::Write;
 
 /// The descriptors in use.
 pub fn collect() -> Vec<u32> {
-    FILES.collect_open().into_iter().map(|fd| fd as u32).collect()
+    FILES
+        .collect_open()
+        .into_iter()
+        .map(|fd| fd as u32)
+        .collect()
 }
 
 /// Tells whether one is in use.
@@ -25,7 +29,12 @@ pub fn exists(fd: u32) -> bool {
 /// Where the link leads: to the file itself, whatever its path says by now.
 pub fn target(fd: u32) -> Result<Link, Errno> {
     let description = FILES.get_any(fd as usize).map_err(|_| Errno::ENOENT)?;
-    Ok(Link::Inode(description.file().inode().unwrap_or_else(|| Arc::new(Nameless { description }))))
+    Ok(Link::Inode(
+        description
+            .file()
+            .inode()
+            .unwrap_or_else(|| Arc::new(Nameless { description })),
+    ))
 }
 
 /// The link's text: the path, or what stands for one.
@@ -70,10 +79,17 @@ fn path_of(description: &Description) -> Option<Vec<u8>> {
 pub fn info(fd: u32, text: &mut String) -> Result<(), Errno> {
     let description = FILES.get_any(fd as usize).map_err(|_| Errno::ENOENT)?;
     let mut flags = description.flags();
-    flags.set(OpenFlags::CLOEXEC, FILES.is_cloexec(fd as usize).unwrap_or(false));
+    flags.set(
+        OpenFlags::CLOEXEC,
+        FILES.is_cloexec(fd as usize).unwrap_or(false),
+    );
     let offset = description.with_offset(|offset| *offset);
     let inode = description.file().metadata()?.inode;
-    let result = write!(text, "pos:\t{offset}\nflags:\t0{:o}\nmnt_id:\t1\nino:\t{inode}\n", flags.bits());
+    let result = write!(
+        text,
+        "pos:\t{offset}\nflags:\t0{:o}\nmnt_id:\t1\nino:\t{inode}\n",
+        flags.bits()
+    );
     result.map_err(|_| Errno::ENOMEM)
 }
 

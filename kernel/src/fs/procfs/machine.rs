@@ -18,7 +18,9 @@ fn done(result: core::fmt::Result) -> Made {
 
 fn online_cpus() -> impl Iterator<Item = CpuId> {
     let online = smp::online_cpus();
-    (0..MAX_CPUS as u32).map(CpuId).filter(move |&cpu| online.contains(cpu))
+    (0..MAX_CPUS as u32)
+        .map(CpuId)
+        .filter(move |&cpu| online.contains(cpu))
 }
 
 /// `/proc/cmdline`: the kernel's own command line.
@@ -52,8 +54,12 @@ pub fn interrupts(_: u32, text: &mut String) -> Made {
     }
     text.push('\n');
     let rows: [(&str, &str, Count); 3] = [
-        ("LOC", "Local timer interrupts", |stats| stats.timer_interrupts),
-        ("IPI", "Interrupts sent to other CPUs", |stats| stats.ipis_sent),
+        ("LOC", "Local timer interrupts", |stats| {
+            stats.timer_interrupts
+        }),
+        ("IPI", "Interrupts sent to other CPUs", |stats| {
+            stats.ipis_sent
+        }),
         ("TLB", "TLB shootdowns begun", |stats| stats.shootdowns),
     ];
     for (name, meaning, count) in rows {
@@ -69,10 +75,16 @@ pub fn interrupts(_: u32, text: &mut String) -> Made {
 /// `/proc/loadavg`. Nobody averages the load: the first three are what is ready to run now.
 pub fn load(_: u32, text: &mut String) -> Made {
     let threads = smp::threads();
-    let running = threads.iter().filter(|thread| thread.state() == smp::ThreadState::Running && !thread.is_idle()).count();
+    let running = threads
+        .iter()
+        .filter(|thread| thread.state() == smp::ThreadState::Running && !thread.is_idle())
+        .count();
     let newest = threads.iter().map(|thread| thread.tid()).max().unwrap_or(0);
     let (load, total) = (running.saturating_sub(1), threads.len());
-    done(writeln!(text, "{load}.00 {load}.00 {load}.00 {running}/{total} {newest}"))
+    done(writeln!(
+        text,
+        "{load}.00 {load}.00 {load}.00 {running}/{total} {newest}"
+    ))
 }
 
 /// `/proc/meminfo`, in KiB.
@@ -89,12 +101,20 @@ pub fn memory(_: u32, text: &mut String) -> Made {
         ("SwapFree", 0),
         ("AnonPages", stats.anonymous),
         ("Mapped", stats.mapped),
-        ("Shmem", (crate::fs::content::used_pages() * memory::PAGE_SIZE as u64) as usize),
+        (
+            "Shmem",
+            (crate::fs::content::used_pages() * memory::PAGE_SIZE as u64) as usize,
+        ),
         ("CommitLimit", stats.commit_limit),
         ("Committed_AS", stats.committed),
     ];
     for (name, bytes) in lines {
-        done(writeln!(text, "{:<16}{:>8} kB", alloc::format!("{name}:"), bytes / 1024))?;
+        done(writeln!(
+            text,
+            "{:<16}{:>8} kB",
+            alloc::format!("{name}:"),
+            bytes / 1024
+        ))?;
     }
     Ok(())
 }
@@ -102,7 +122,11 @@ pub fn memory(_: u32, text: &mut String) -> Made {
 /// `/proc/mounts`.
 pub fn mounts(_: u32, text: &mut String) -> Made {
     for mount in mount::collect_mounts() {
-        done(writeln!(text, "{} {} {} {} 0 0", mount.source, mount.path, mount.fs_type, mount.options))?;
+        done(writeln!(
+            text,
+            "{} {} {} {} 0 0",
+            mount.source, mount.path, mount.fs_type, mount.options
+        ))?;
     }
     Ok(())
 }
@@ -131,20 +155,40 @@ pub fn statistics(_: u32, text: &mut String) -> Made {
         let idle = smp::cpu_stats(cpu).idle_ns.min(now);
         (ticks(now - idle), ticks(idle))
     };
-    let (busy, idle) = online_cpus().map(times).fold((0, 0), |sum, cpu| (sum.0 + cpu.0, sum.1 + cpu.1));
+    let (busy, idle) = online_cpus()
+        .map(times)
+        .fold((0, 0), |sum, cpu| (sum.0 + cpu.0, sum.1 + cpu.1));
     done(writeln!(text, "cpu  {busy} 0 0 {idle} 0 0 0 0 0 0"))?;
     for cpu in online_cpus() {
         let (busy, idle) = times(cpu);
         done(writeln!(text, "cpu{} {busy} 0 0 {idle} 0 0 0 0 0 0", cpu.0))?;
     }
-    let sum = |count: Count| online_cpus().map(|cpu| count(&smp::cpu_stats(cpu))).sum::<u64>();
+    let sum = |count: Count| {
+        online_cpus()
+            .map(|cpu| count(&smp::cpu_stats(cpu)))
+            .sum::<u64>()
+    };
     let threads = smp::threads();
-    let running = threads.iter().filter(|thread| thread.state() == smp::ThreadState::Running && !thread.is_idle()).count();
+    let running = threads
+        .iter()
+        .filter(|thread| thread.state() == smp::ThreadState::Running && !thread.is_idle())
+        .count();
     let newest = threads.iter().map(|thread| thread.tid()).max().unwrap_or(0);
     let boot = time::realtime_ns().saturating_sub(now) / NS_PER_SEC;
-    done(writeln!(text, "intr {}", sum(|stats| stats.timer_interrupts)))?;
-    done(writeln!(text, "ctxt {}", sum(|stats| stats.context_switches)))?;
-    done(writeln!(text, "btime {boot}\nprocesses {newest}\nprocs_running {running}\nprocs_blocked 0"))
+    done(writeln!(
+        text,
+        "intr {}",
+        sum(|stats| stats.timer_interrupts)
+    ))?;
+    done(writeln!(
+        text,
+        "ctxt {}",
+        sum(|stats| stats.context_switches)
+    ))?;
+    done(writeln!(
+        text,
+        "btime {boot}\nprocesses {newest}\nprocs_running {running}\nprocs_blocked 0"
+    ))
 }
 
 /// `/proc/uptime`: seconds since power-on, and idle seconds of all CPUs together.
@@ -157,7 +201,13 @@ pub fn uptime(_: u32, text: &mut String) -> Made {
 
 /// `/proc/version`.
 pub fn version(_: u32, text: &mut String) -> Made {
-    done(writeln!(text, "{} version {} {}", system::NAME, system::RELEASE, system::VERSION))
+    done(writeln!(
+        text,
+        "{} version {} {}",
+        system::NAME,
+        system::RELEASE,
+        system::VERSION
+    ))
 }
 
 /// The number of descriptors in use, for `/proc/self/status`.

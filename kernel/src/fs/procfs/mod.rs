@@ -38,7 +38,10 @@ const ROOT: Table = &[
     ("loadavg", Item::Text(machine::load)),
     ("meminfo", Item::Text(machine::memory)),
     ("mounts", Item::Text(machine::mounts)),
-    ("self", Item::Link(|_| Ok(Link::Path(threads::pid().to_string().into_bytes())))),
+    (
+        "self",
+        Item::Link(|_| Ok(Link::Path(threads::pid().to_string().into_bytes()))),
+    ),
     ("stat", Item::Text(machine::statistics)),
     ("sys", Item::Directory(SYS)),
     ("sysrq-trigger", Item::Trigger(control::system_request)),
@@ -52,34 +55,64 @@ fn thread_self() -> Vec<u8> {
 }
 
 const SYS: Table = &[
-    ("fs", Item::Directory(&[
-        ("file-max", Item::Text(control::file_max)),
-        ("nr_open", Item::Text(control::nr_open)),
-        ("pipe-max-size", Item::Text(control::pipe_max_size)),
-    ])),
-    ("kernel", Item::Directory(&[
-        ("hostname", Item::Setting(control::host_name, control::set_host_name)),
-        ("osrelease", Item::Text(control::os_release)),
-        ("ostype", Item::Text(control::os_type)),
-        ("pid_max", Item::Text(control::pid_max)),
-        ("random", Item::Directory(&[
-            ("boot_id", Item::Text(control::boot_id)),
-            ("uuid", Item::Text(control::fresh_uuid)),
-        ])),
-        ("threads-max", Item::Text(control::pid_max)),
-        ("version", Item::Text(control::os_version)),
-    ])),
-    ("net", Item::Directory(&[("core", Item::Directory(&[("somaxconn", Item::Text(control::somaxconn))]))])),
-    ("vm", Item::Directory(&[("overcommit_memory", Item::Text(control::overcommit))])),
+    (
+        "fs",
+        Item::Directory(&[
+            ("file-max", Item::Text(control::file_max)),
+            ("nr_open", Item::Text(control::nr_open)),
+            ("pipe-max-size", Item::Text(control::pipe_max_size)),
+        ]),
+    ),
+    (
+        "kernel",
+        Item::Directory(&[
+            (
+                "hostname",
+                Item::Setting(control::host_name, control::set_host_name),
+            ),
+            ("osrelease", Item::Text(control::os_release)),
+            ("ostype", Item::Text(control::os_type)),
+            ("pid_max", Item::Text(control::pid_max)),
+            (
+                "random",
+                Item::Directory(&[
+                    ("boot_id", Item::Text(control::boot_id)),
+                    ("uuid", Item::Text(control::fresh_uuid)),
+                ]),
+            ),
+            ("threads-max", Item::Text(control::pid_max)),
+            ("version", Item::Text(control::os_version)),
+        ]),
+    ),
+    (
+        "net",
+        Item::Directory(&[(
+            "core",
+            Item::Directory(&[("somaxconn", Item::Text(control::somaxconn))]),
+        )]),
+    ),
+    (
+        "vm",
+        Item::Directory(&[("overcommit_memory", Item::Text(control::overcommit))]),
+    ),
 ];
 
 /// What a process and each of its threads have.
 const PROCESS: Table = &[
     ("cmdline", Item::Text(process::command_line)),
-    ("comm", Item::Setting(process::name, control::set_thread_name)),
-    ("cwd", Item::MagicLink(process::directory, process::directory_path)),
+    (
+        "comm",
+        Item::Setting(process::name, control::set_thread_name),
+    ),
+    (
+        "cwd",
+        Item::MagicLink(process::directory, process::directory_path),
+    ),
     ("environ", Item::Private(process::environment)),
-    ("exe", Item::MagicLink(process::executable, process::executable_path)),
+    (
+        "exe",
+        Item::MagicLink(process::executable, process::executable_path),
+    ),
     ("fd", Item::Numbered(&DESCRIPTORS)),
     ("fdinfo", Item::Numbered(&DESCRIPTOR_INFO)),
     ("io", Item::Private(process::io)),
@@ -88,7 +121,10 @@ const PROCESS: Table = &[
     ("mountinfo", Item::Text(machine::mount_info)),
     ("mounts", Item::Text(machine::mounts)),
     ("oom_score_adj", Item::Text(process::oom_score)),
-    ("root", Item::MagicLink(process::root, |_| Ok(b"/".to_vec()))),
+    (
+        "root",
+        Item::MagicLink(process::root, |_| Ok(b"/".to_vec())),
+    ),
     ("smaps", Item::Text(process::detailed_maps)),
     ("stat", Item::Text(process::stat)),
     ("statm", Item::Text(process::memory_pages)),
@@ -97,7 +133,12 @@ const PROCESS: Table = &[
 ];
 
 static TASKS: Numbered = Numbered {
-    collect: || threads::threads().iter().map(|thread| thread.tid()).collect(),
+    collect: || {
+        threads::threads()
+            .iter()
+            .map(|thread| thread.tid())
+            .collect()
+    },
     exists: |tid| threads::thread(tid).is_some(),
     item: Item::Directory(TASK),
     others: &[],
@@ -105,7 +146,10 @@ static TASKS: Numbered = Numbered {
 
 const TASK: Table = &[
     ("cmdline", Item::Text(process::command_line)),
-    ("comm", Item::Setting(process::name, control::set_thread_name)),
+    (
+        "comm",
+        Item::Setting(process::name, control::set_thread_name),
+    ),
     ("fd", Item::Numbered(&DESCRIPTORS)),
     ("maps", Item::Text(process::maps)),
     ("stat", Item::Text(process::thread_stat)),

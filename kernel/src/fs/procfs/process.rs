@@ -31,13 +31,17 @@ fn thread(tid: u32) -> Result<ThreadRef, Errno> {
 
 /// `cmdline`: Python's arguments, each with its NUL.
 pub fn command_line(_: u32, text: &mut String) -> Made {
-    python::arguments().iter().for_each(|argument| push_with_nul(argument, text));
+    python::arguments()
+        .iter()
+        .for_each(|argument| push_with_nul(argument, text));
     Ok(())
 }
 
 /// `environ`: the environment that Python was started with.
 pub fn environment(_: u32, text: &mut String) -> Made {
-    python::environment().iter().for_each(|variable| push_with_nul(variable, text));
+    python::environment()
+        .iter()
+        .for_each(|variable| push_with_nul(variable, text));
     Ok(())
 }
 
@@ -151,7 +155,14 @@ pub fn status(tid: u32, text: &mut String) -> Made {
 /// `statm`: sizes in pages.
 pub fn memory_pages(_: u32, text: &mut String) -> Made {
     let usage = address_space::usage();
-    done(writeln!(text, "{} {} {} 0 0 {} 0", usage.mapped, usage.resident(), usage.borrowed, usage.mapped))
+    done(writeln!(
+        text,
+        "{} {} {} 0 0 {} 0",
+        usage.mapped,
+        usage.resident(),
+        usage.borrowed,
+        usage.mapped
+    ))
 }
 
 /// `stat` of the process: the time of all its threads.
@@ -176,18 +187,43 @@ fn put_stat(thread: &smp::Thread, cpu_ns: u64, text: &mut String) -> Made {
     let (state, _) = state_letter(thread.state());
     let time = cpu_ns / (NS_PER_SEC / TICKS_PER_SEC);
     let nice = i64::from(scheduling.nice);
-    done(write!(text, ") {state} 0 {pid} {pid} 1025 {pid} 0 0 0 0 0 {time} 0 0 0 {} {nice} ", 20 + nice))?;
-    done(write!(text, "{} 0 0 {} {} {} ", PROCESS.thread_count(), usage.mapped * PAGE_SIZE, usage.resident(), u64::MAX))?;
+    done(write!(
+        text,
+        ") {state} 0 {pid} {pid} 1025 {pid} 0 0 0 0 0 {time} 0 0 0 {} {nice} ",
+        20 + nice
+    ))?;
+    done(write!(
+        text,
+        "{} 0 0 {} {} {} ",
+        PROCESS.thread_count(),
+        usage.mapped * PAGE_SIZE,
+        usage.resident(),
+        u64::MAX
+    ))?;
     // Fields 26 to 37: addresses, signal sets, wait channel, swapped pages; 38: exit signal; 39: CPU.
-    done(write!(text, "0 0 0 0 0 0 0 0 0 0 0 0 17 {} 0 0 ", thread.last_cpu().0))?;
+    done(write!(
+        text,
+        "0 0 0 0 0 0 0 0 0 0 0 0 17 {} 0 0 ",
+        thread.last_cpu().0
+    ))?;
     text.push_str("0 0 0 0 0 0 0 0 0 0 0\n");
     Ok(())
 }
 
 /// Writes the first line of an area: addresses, rights, offset, device, inode, path.
 fn put_area(area: &AreaReport, text: &mut String) -> Made {
-    let right = |bit: Protection, letter: char| if area.protection.contains(bit) { letter } else { '-' };
-    let identity = area.backing.as_ref().map(|backing| backing.identity()).unwrap_or_default();
+    let right = |bit: Protection, letter: char| {
+        if area.protection.contains(bit) {
+            letter
+        } else {
+            '-'
+        }
+    };
+    let identity = area
+        .backing
+        .as_ref()
+        .map(|backing| backing.identity())
+        .unwrap_or_default();
     let line_start = text.len();
     done(write!(
         text,
@@ -221,7 +257,13 @@ fn put_area(area: &AreaReport, text: &mut String) -> Made {
 /// Lists the sections of the image, which no area describes.
 fn put_image(text: &mut String) -> Made {
     for (range, protection, name) in crate::arch::page_table::image_sections() {
-        let right = |bit: Protection, letter: char| if protection.contains(bit) { letter } else { '-' };
+        let right = |bit: Protection, letter: char| {
+            if protection.contains(bit) {
+                letter
+            } else {
+                '-'
+            }
+        };
         done(writeln!(
             text,
             "{:x}-{:x} {}{}{}p 00000000 00:00 0                                  [kernel:{name}]",
@@ -249,7 +291,10 @@ pub fn detailed_maps(_: u32, text: &mut String) -> Made {
     for area in address_space::areas(true) {
         put_area(&area, text)?;
         let size = (area.end - area.start) / 1024;
-        let (owned, borrowed) = (area.counts.owned * KIB_PER_PAGE, area.counts.borrowed * KIB_PER_PAGE);
+        let (owned, borrowed) = (
+            area.counts.owned * KIB_PER_PAGE,
+            area.counts.borrowed * KIB_PER_PAGE,
+        );
         done(writeln!(
             text,
             "Size:           {size:>8} kB\nRss:            {:>8} kB\nPrivate_Dirty:  {owned:>8} kB\n\

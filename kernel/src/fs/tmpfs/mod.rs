@@ -54,7 +54,10 @@ impl TmpFs {
     }
 
     fn stat(&self) -> FsStat {
-        let mut stat = FsStat { magic: MAGIC, ..FsStat::default() };
+        let mut stat = FsStat {
+            magic: MAGIC,
+            ..FsStat::default()
+        };
         self.budget.fill(&mut stat);
         stat
     }

@@ -30,7 +30,11 @@ impl Regular {
     }
 
     pub(super) fn with_content(content: Content) -> Self {
-        Regular { content, seals: AtomicU32::new(raw::F_SEAL_SEAL), was_mapped: AtomicBool::new(false) }
+        Regular {
+            content,
+            seals: AtomicU32::new(raw::F_SEAL_SEAL),
+            was_mapped: AtomicBool::new(false),
+        }
     }
 
     fn has_seal(&self, seal: u32) -> bool {
@@ -49,7 +53,11 @@ impl Node {
 
     /// Returns the seals of a file.
     pub fn seals(&self) -> Result<u32, Errno> {
-        Ok(self.regular().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Relaxed))
+        Ok(self
+            .regular()
+            .map_err(|_| Errno::EINVAL)?
+            .seals
+            .load(Ordering::Relaxed))
     }
 
     /// Lets seals be added, or not (memfd_create(2) with MFD_ALLOW_SEALING).
@@ -81,12 +89,16 @@ impl Node {
     pub(super) fn truncate_regular(self: &Node, size: u64) -> Result<(), Errno> {
         let regular = self.regular()?;
         let old = regular.content.size();
-        if (size < old && regular.has_seal(raw::F_SEAL_SHRINK)) || (size > old && regular.has_seal(raw::F_SEAL_GROW)) {
+        if (size < old && regular.has_seal(raw::F_SEAL_SHRINK))
+            || (size > old && regular.has_seal(raw::F_SEAL_GROW))
+        {
             return Err(Errno::EPERM);
         }
         limits::check_file_size(size, old)?;
         let identity = self.identity();
-        regular.content.truncate(size, |pages| self.forget_maps(identity, pages));
+        regular
+            .content
+            .truncate(size, |pages| self.forget_maps(identity, pages));
         self.touch_modified();
         Ok(())
     }
@@ -95,7 +107,10 @@ impl Node {
     pub(super) fn allocate_regular(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         let regular = self.regular().map_err(|_| Errno::ENODEV)?;
         let keeps_size = mode & raw::FALLOC_FL_KEEP_SIZE != 0;
-        let end = offset.checked_add(len).filter(|&end| end <= limits::MAX_FILE_SIZE).ok_or(Errno::EFBIG)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|&end| end <= limits::MAX_FILE_SIZE)
+            .ok_or(Errno::EFBIG)?;
         match mode & !raw::FALLOC_FL_KEEP_SIZE {
             0 => {
                 let old = regular.content.size();
@@ -112,7 +127,9 @@ impl Node {
                     return Err(Errno::EPERM);
                 }
                 let identity = self.identity();
-                regular.content.punch(offset, len, |pages| self.forget_maps(identity, pages))?;
+                regular
+                    .content
+                    .punch(offset, len, |pages| self.forget_maps(identity, pages))?;
             }
             _ => return Err(Errno::EOPNOTSUPP),
         }
@@ -121,7 +138,10 @@ impl Node {
     }
 
     fn identity(&self) -> Identity {
-        Identity { device: self.fs.device, inode: self.number }
+        Identity {
+            device: self.fs.device,
+            inode: self.number,
+        }
     }
 
     /// Has page tables forget a range of pages, before their frames are used for something else.
@@ -143,7 +163,10 @@ pub struct RegularFile {
 impl RegularFile {
     /// Opens a regular inode.
     pub fn new(node: Arc<Node>, flags: OpenFlags) -> Self {
-        RegularFile { node, keeps_access_time: flags.contains(OpenFlags::NOATIME) }
+        RegularFile {
+            node,
+            keeps_access_time: flags.contains(OpenFlags::NOATIME),
+        }
     }
 
     /// Returns the inode.
@@ -167,7 +190,11 @@ impl RegularFile {
         }
         if seals & raw::F_SEAL_GROW != 0 {
             let size = regular.content.size();
-            return if offset >= size { Err(Errno::EPERM) } else { Ok(size) };
+            return if offset >= size {
+                Err(Errno::EPERM)
+            } else {
+                Ok(size)
+            };
         }
         limits::max_write_end(offset)
     }
@@ -198,7 +225,10 @@ impl File for RegularFile {
         if from.remaining() == 0 {
             return Ok(0);
         }
-        let count = self.regular().content.write_at(offset, from, self.max_size(offset)?)?;
+        let count = self
+            .regular()
+            .content
+            .write_at(offset, from, self.max_size(offset)?)?;
         self.node.touch_modified();
         Ok(count)
     }
@@ -245,7 +275,9 @@ impl File for RegularFile {
             return Err(Errno::EPERM);
         }
         regular.was_mapped.store(true, Ordering::Release);
-        Ok(Arc::new(Mapped { node: self.node.clone() }))
+        Ok(Arc::new(Mapped {
+            node: self.node.clone(),
+        }))
     }
 
     fn sync(&self) -> Result<(), Errno> {

@@ -9,7 +9,13 @@ use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{RENAME_EXCHANGE, RENAME_NOREPLACE};
 
 impl Node {
-    pub(super) fn rename_node(&self, from: &[u8], to_dir: &Node, to: &[u8], flags: u32) -> Result<(), Errno> {
+    pub(super) fn rename_node(
+        &self,
+        from: &[u8],
+        to_dir: &Node,
+        to: &[u8],
+        flags: u32,
+    ) -> Result<(), Errno> {
         let is_exchange = flags & RENAME_EXCHANGE != 0;
         if !Arc::ptr_eq(&self.fs, &to_dir.fs) {
             return Err(Errno::EXDEV);
@@ -30,7 +36,11 @@ impl Node {
         }
         moved.check_not_above(to_dir, Errno::EINVAL)?;
         if let Some(target) = &target {
-            let errno = if is_exchange { Errno::EINVAL } else { Errno::ENOTEMPTY };
+            let errno = if is_exchange {
+                Errno::EINVAL
+            } else {
+                Errno::ENOTEMPTY
+            };
             target.check_not_above(self, errno)?;
             target.check_not_covered()?;
         }
@@ -75,7 +85,14 @@ impl Node {
         Ok(())
     }
 
-    fn exchange(&self, from: &[u8], moved: Arc<Node>, to_dir: &Node, to: &[u8], target: Arc<Node>) -> Result<(), Errno> {
+    fn exchange(
+        &self,
+        from: &[u8],
+        moved: Arc<Node>,
+        to_dir: &Node,
+        to: &[u8],
+        target: Arc<Node>,
+    ) -> Result<(), Errno> {
         let direction = i64::from(moved.is_directory()) - i64::from(target.is_directory());
         to_dir.settle(to, moved.clone())?;
         self.settle(from, target.clone())?;

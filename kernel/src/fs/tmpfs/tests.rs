@@ -14,11 +14,13 @@ fn root() -> Arc<Node> {
 }
 
 fn make_dir(at: &Arc<Node>, name: &str) -> Arc<Node> {
-    at.create_node(name.as_bytes(), 0o755, NewNode::Directory).unwrap()
+    at.create_node(name.as_bytes(), 0o755, NewNode::Directory)
+        .unwrap()
 }
 
 fn make_file(at: &Arc<Node>, name: &str) -> Arc<Node> {
-    at.create_node(name.as_bytes(), 0o644, NewNode::Regular).unwrap()
+    at.create_node(name.as_bytes(), 0o644, NewNode::Regular)
+        .unwrap()
 }
 
 fn as_inode(node: &Arc<Node>) -> Arc<dyn Inode> {
@@ -27,7 +29,8 @@ fn as_inode(node: &Arc<Node>) -> Arc<dyn Inode> {
 
 fn names(at: &Arc<Node>) -> Vec<String> {
     let mut names = Vec::new();
-    at.list(&mut |name, _, _| names.push(String::from_utf8_lossy(name).into_owned())).unwrap();
+    at.list(&mut |name, _, _| names.push(String::from_utf8_lossy(name).into_owned()))
+        .unwrap();
     names
 }
 
@@ -64,7 +67,10 @@ fn unlink_and_rmdir_mind_the_type() {
     assert_eq!(root.unlink(b"d", true), Ok(()));
     assert_eq!((root.metadata().links, dir.metadata().links), (2, 0));
     assert!(dir.parent().is_none());
-    assert_eq!(dir.create(b"x", 0o644, NewNode::Regular).err(), Some(Errno::ENOENT));
+    assert_eq!(
+        dir.create(b"x", 0o644, NewNode::Regular).err(),
+        Some(Errno::ENOENT)
+    );
     assert_eq!(root.unlink(b"d", true), Err(Errno::ENOENT));
 }
 
@@ -75,16 +81,26 @@ fn hard_links_share_one_inode() {
     assert_eq!(root.link(b"b", &as_inode(&file)), Ok(()));
     assert_eq!(root.link(b"b", &as_inode(&file)), Err(Errno::EEXIST));
     assert_eq!(file.metadata().links, 2);
-    assert_eq!(root.lookup(b"b").unwrap().metadata().inode, file.metadata().inode);
+    assert_eq!(
+        root.lookup(b"b").unwrap().metadata().inode,
+        file.metadata().inode
+    );
     root.unlink(b"a", false).unwrap();
     root.unlink(b"b", false).unwrap();
-    assert_eq!(root.link(b"c", &as_inode(&file)), Err(Errno::ENOENT), "a file without names gets none back");
+    assert_eq!(
+        root.link(b"c", &as_inode(&file)),
+        Err(Errno::ENOENT),
+        "a file without names gets none back"
+    );
     let dir = make_dir(&root, "d");
     assert_eq!(root.link(b"e", &as_inode(&dir)), Err(Errno::EPERM));
     let unnamed = root.create_unnamed(0o600).unwrap();
     assert_eq!(root.link(b"named", &unnamed), Ok(()));
     assert_eq!(unnamed.metadata().links, 1);
-    assert_eq!(TmpFs::create(1, 0o755).link(b"x", &unnamed), Err(Errno::EXDEV));
+    assert_eq!(
+        TmpFs::create(1, 0o755).link(b"x", &unnamed),
+        Err(Errno::EXDEV)
+    );
 }
 
 #[test]
@@ -93,7 +109,8 @@ fn rename_replaces_only_what_it_may() {
     let here = as_inode(&root);
     let (a, b) = (make_dir(&root, "a"), make_dir(&root, "b"));
     let (file, other) = (make_file(&root, "f"), make_file(&root, "g"));
-    let rename = |from: &str, to: &str, flags| root.rename(from.as_bytes(), &here, to.as_bytes(), flags);
+    let rename =
+        |from: &str, to: &str, flags| root.rename(from.as_bytes(), &here, to.as_bytes(), flags);
     assert_eq!(rename("missing", "x", 0), Err(Errno::ENOENT));
     assert_eq!(rename("a", "f", 0), Err(Errno::ENOTDIR));
     assert_eq!(rename("f", "a", 0), Err(Errno::EISDIR));
@@ -116,15 +133,30 @@ fn rename_keeps_the_tree_a_tree() {
     let a = make_dir(&root, "a");
     let b = make_dir(&a, "b");
     let c = make_dir(&b, "c");
-    assert_eq!(root.rename(b"a", &as_inode(&c), b"x", 0), Err(Errno::EINVAL));
-    assert_eq!(root.rename(b"a", &as_inode(&a), b"x", 0), Err(Errno::EINVAL));
-    assert_eq!(b.rename(b"c", &as_inode(&root), b"a", 0), Err(Errno::ENOTEMPTY));
-    assert_eq!(b.rename(b"c", &as_inode(&root), b"a", raw::RENAME_EXCHANGE), Err(Errno::EINVAL));
+    assert_eq!(
+        root.rename(b"a", &as_inode(&c), b"x", 0),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(
+        root.rename(b"a", &as_inode(&a), b"x", 0),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(
+        b.rename(b"c", &as_inode(&root), b"a", 0),
+        Err(Errno::ENOTEMPTY)
+    );
+    assert_eq!(
+        b.rename(b"c", &as_inode(&root), b"a", raw::RENAME_EXCHANGE),
+        Err(Errno::EINVAL)
+    );
     assert_eq!(b.rename(b"c", &as_inode(&root), b"c", 0), Ok(()));
     assert_eq!((root.metadata().links, b.metadata().links), (4, 2));
     assert_eq!(c.parent().unwrap().metadata().inode, root.metadata().inode);
     make_file(&b, "f");
-    assert_eq!(b.rename(b"f", &as_inode(&root), b"c", raw::RENAME_EXCHANGE), Ok(()));
+    assert_eq!(
+        b.rename(b"f", &as_inode(&root), b"c", raw::RENAME_EXCHANGE),
+        Ok(())
+    );
     assert_eq!(c.parent().unwrap().metadata().inode, b.metadata().inode);
     assert_eq!((root.metadata().links, b.metadata().links), (3, 3));
     assert_eq!(root.lookup(b"c").unwrap().file_type(), FileType::Regular);
@@ -134,11 +166,26 @@ fn rename_keeps_the_tree_a_tree() {
 fn files_of_the_image_are_copied_only_where_they_are_written() {
     let image: &'static [u8] = Box::leak((0..10_000u32).map(|i| (i % 251) as u8).collect());
     let root = root();
-    let entry = ImageEntry { mode: 0o100644, modified: Timestamp::new(5, 0), data: image };
+    let entry = ImageEntry {
+        mode: 0o100644,
+        modified: Timestamp::new(5, 0),
+        data: image,
+    };
     root.add_image_entry(b"f", entry).unwrap();
-    root.add_image_entry(b"l", ImageEntry { mode: 0o120777, data: b"f", ..entry }).unwrap();
+    root.add_image_entry(
+        b"l",
+        ImageEntry {
+            mode: 0o120777,
+            data: b"f",
+            ..entry
+        },
+    )
+    .unwrap();
     let file = root.lookup_node(b"f").unwrap();
-    assert_eq!((file.metadata().size, file.metadata().modified), (10_000, Timestamp(5_000_000_000)));
+    assert_eq!(
+        (file.metadata().size, file.metadata().modified),
+        (10_000, Timestamp(5_000_000_000))
+    );
     assert_eq!(read_all(&file), image);
     assert_eq!(root.lookup_node(b"l").unwrap().read_link().unwrap(), b"f");
     assert_eq!(root.fs_stat().blocks_free, 4096);
@@ -161,11 +208,16 @@ fn files_of_the_image_are_copied_only_where_they_are_written() {
 fn seals_forbid_what_they_name() {
     let root = root();
     let node = make_file(&root, "m");
-    assert_eq!(node.add_seals(raw::F_SEAL_WRITE), Err(Errno::EPERM), "an ordinary file takes no seals");
+    assert_eq!(
+        node.add_seals(raw::F_SEAL_WRITE),
+        Err(Errno::EPERM),
+        "an ordinary file takes no seals"
+    );
     node.allow_sealing(true).unwrap();
     let file = node.clone().open(OpenFlags::RDWR).unwrap();
     file.truncate(10).unwrap();
-    node.add_seals(raw::F_SEAL_SHRINK | raw::F_SEAL_GROW).unwrap();
+    node.add_seals(raw::F_SEAL_SHRINK | raw::F_SEAL_GROW)
+        .unwrap();
     assert_eq!(file.truncate(9), Err(Errno::EPERM));
     assert_eq!(file.truncate(11), Err(Errno::EPERM));
     assert_eq!(file.write_at(8, &mut &b"1234"[..]), Ok(2));
@@ -181,16 +233,25 @@ fn attributes_follow_xattr_7() {
     let root = root();
     let file = make_file(&root, "f");
     assert_eq!(file.xattr(b"user.a"), Err(Errno::ENODATA));
-    assert_eq!(file.set_xattr(b"user.a", b"1", raw::XATTR_REPLACE), Err(Errno::ENODATA));
+    assert_eq!(
+        file.set_xattr(b"user.a", b"1", raw::XATTR_REPLACE),
+        Err(Errno::ENODATA)
+    );
     assert_eq!(file.set_xattr(b"user.a", b"1", raw::XATTR_CREATE), Ok(()));
-    assert_eq!(file.set_xattr(b"user.a", b"2", raw::XATTR_CREATE), Err(Errno::EEXIST));
+    assert_eq!(
+        file.set_xattr(b"user.a", b"2", raw::XATTR_CREATE),
+        Err(Errno::EEXIST)
+    );
     assert_eq!(file.set_xattr(b"other", b"", 0), Err(Errno::EOPNOTSUPP));
     assert_eq!(file.set_xattr(b"trusted.b", b"", 0), Ok(()));
     assert_eq!(file.xattr_names().unwrap(), b"trusted.b\0user.a\0");
     assert_eq!(file.remove_xattr(b"user.a"), Ok(()));
     assert_eq!(file.remove_xattr(b"user.a"), Err(Errno::ENODATA));
     root.create(b"l", 0o777, NewNode::Symlink(b"f")).unwrap();
-    assert_eq!(root.lookup(b"l").unwrap().set_xattr(b"user.a", b"", 0), Err(Errno::EPERM));
+    assert_eq!(
+        root.lookup(b"l").unwrap().set_xattr(b"user.a", b"", 0),
+        Err(Errno::EPERM)
+    );
 }
 
 #[test]
@@ -224,7 +285,8 @@ fn step() -> impl Strategy<Value = Step> {
         bytes.prop_map(Step::Append),
         offset.clone().prop_map(Step::Truncate),
         (offset.clone(), 1u64..20_000).prop_map(|(at, len)| Step::Punch(at, len)),
-        (offset.clone(), 1u64..20_000, any::<bool>()).prop_map(|(at, len, keep)| Step::Reserve(at, len, keep)),
+        (offset.clone(), 1u64..20_000, any::<bool>())
+            .prop_map(|(at, len, keep)| Step::Reserve(at, len, keep)),
         (offset.clone(), 0usize..20_000).prop_map(|(at, len)| Step::Read(at, len)),
         (offset.clone(), any::<bool>()).prop_map(|(at, hole)| Step::Seek(at, hole)),
         (0u64..10).prop_map(Step::Map),

@@ -41,7 +41,10 @@ static BOUND: SpinLock<BTreeMap<Key, Weak<UnixSocket>>> = SpinLock::new(BTreeMap
 impl Address {
     /// Reads a `sockaddr_un` of the length that C gave.
     pub fn parse(bytes: &[u8]) -> Result<Address, Errno> {
-        let family = bytes.first_chunk().map(|family| u16::from_ne_bytes(*family)).ok_or(Errno::EINVAL)?;
+        let family = bytes
+            .first_chunk()
+            .map(|family| u16::from_ne_bytes(*family))
+            .ok_or(Errno::EINVAL)?;
         if u32::from(family) != AF_UNIX || bytes.len() > 2 + PATH_LEN {
             return Err(Errno::EINVAL);
         }
@@ -49,7 +52,10 @@ impl Address {
             [] => Ok(Address::Unnamed),
             [0, name @ ..] => Ok(Address::Abstract(name.to_vec())),
             path => {
-                let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+                let end = path
+                    .iter()
+                    .position(|&byte| byte == 0)
+                    .unwrap_or(path.len());
                 Ok(Address::Path(path[..end].to_vec()))
             }
         }
@@ -87,8 +93,14 @@ impl Address {
             Address::Unnamed => return Err(Errno::EINVAL),
         };
         let found = BOUND.lock().get(&key).cloned();
-        let socket = found.and_then(|socket| socket.upgrade()).ok_or(Errno::ECONNREFUSED)?;
-        if socket.kind == kind { Ok(socket) } else { Err(Errno::EPROTOTYPE) }
+        let socket = found
+            .and_then(|socket| socket.upgrade())
+            .ok_or(Errno::ECONNREFUSED)?;
+        if socket.kind == kind {
+            Ok(socket)
+        } else {
+            Err(Errno::EPROTOTYPE)
+        }
     }
 
     /// Binds a socket there; returns the address, made up if there was none, and where it is found.
@@ -99,12 +111,22 @@ impl Address {
                 if found.inode.is_some() {
                     return Err(Errno::EADDRINUSE);
                 }
-                let Last::Name(name) = found.last else { return Err(Errno::EADDRINUSE) };
+                let Last::Name(name) = found.last else {
+                    return Err(Errno::EADDRINUSE);
+                };
                 if found.wants_directory {
                     return Err(Errno::ENOENT);
                 }
-                let made = found.directory.create(&name, 0o777 & !context::mask(), NewNode::Socket);
-                let inode = made.map_err(|errno| if errno == Errno::EEXIST { Errno::EADDRINUSE } else { errno })?;
+                let made = found
+                    .directory
+                    .create(&name, 0o777 & !context::mask(), NewNode::Socket);
+                let inode = made.map_err(|errno| {
+                    if errno == Errno::EEXIST {
+                        Errno::EADDRINUSE
+                    } else {
+                        errno
+                    }
+                })?;
                 let key = key_of(&*inode);
                 BOUND.lock().insert(key.clone(), socket.clone());
                 Ok((Address::Path(path), key))

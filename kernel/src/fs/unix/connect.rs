@@ -15,7 +15,11 @@ use linux_raw_sys::net as raw;
 
 impl UnixSocket {
     /// Queues the server's end of a new connection at a listener and connects `self` to it.
-    fn connect_to_listener(&self, listener: &Arc<UnixSocket>, open: OpenFlags) -> Result<(), Errno> {
+    fn connect_to_listener(
+        &self,
+        listener: &Arc<UnixSocket>,
+        open: OpenFlags,
+    ) -> Result<(), Errno> {
         let me = self.me.upgrade().ok_or(Errno::EINVAL)?;
         let server = UnixSocket::new(self.kind);
         let listener_address = listener.state.lock().address.clone();
@@ -23,7 +27,9 @@ impl UnixSocket {
         server.join(&me);
         let attempt = || {
             let mut state = listener.state.lock();
-            let Some((backlog, waiting)) = &mut state.listening else { return Some(Err(Errno::ECONNREFUSED)) };
+            let Some((backlog, waiting)) = &mut state.listening else {
+                return Some(Err(Errno::ECONNREFUSED));
+            };
             // As Linux counts: one more than the backlog may wait.
             if waiting.len() > *backlog {
                 return None;
@@ -32,7 +38,12 @@ impl UnixSocket {
             Some(Ok(()))
         };
         self.join(&server);
-        let queued = self.options.wait(&listener.changed, Direction::Send, open.is_nonblocking(), attempt);
+        let queued = self.options.wait(
+            &listener.changed,
+            Direction::Send,
+            open.is_nonblocking(),
+            attempt,
+        );
         if let Err(errno) = queued.and_then(|queued| queued) {
             let mut state = self.state.lock();
             state.peer = Peer::None;
@@ -97,7 +108,9 @@ impl UnixSocket {
 
 /// Tells whether an address is AF_UNSPEC, which takes a connection of a datagram socket back.
 fn is_unspecified(address: &[u8]) -> bool {
-    address.first_chunk().is_some_and(|family| u32::from(u16::from_ne_bytes(*family)) == raw::AF_UNSPEC)
+    address
+        .first_chunk()
+        .is_some_and(|family| u32::from(u16::from_ne_bytes(*family)) == raw::AF_UNSPEC)
 }
 
 impl Socket for UnixSocket {
@@ -138,7 +151,9 @@ impl Socket for UnixSocket {
         }
         let attempt = || {
             let mut state = self.state.lock();
-            let Some((_, waiting)) = &mut state.listening else { return Some(Err(Errno::EINVAL)) };
+            let Some((_, waiting)) = &mut state.listening else {
+                return Some(Err(Errno::EINVAL));
+            };
             if let Some(socket) = waiting.pop_front() {
                 return Some(Ok(socket));
             }
@@ -146,7 +161,12 @@ impl Socket for UnixSocket {
             // shutdown(2) of a listener ends its waits.
             self.inbox.lock().is_shut.then_some(Err(Errno::EINVAL))
         };
-        let socket = self.options.wait(&self.changed, Direction::Receive, open.is_nonblocking(), attempt)??;
+        let socket = self.options.wait(
+            &self.changed,
+            Direction::Receive,
+            open.is_nonblocking(),
+            attempt,
+        )??;
         // There is room again for one who waits to connect.
         self.changed.wake_all();
         let address = socket.state.lock().peer_address.to_bytes();

@@ -90,7 +90,11 @@ impl Inbox {
     /// that brings open files, so that those of two pieces are not mixed up (unix(7)).
     ///
     /// Returns the count, and the files of the piece.
-    pub fn read_stream(&mut self, to: &mut dyn Sink, is_peek: bool) -> Result<(usize, Vec<Arc<Description>>), Errno> {
+    pub fn read_stream(
+        &mut self,
+        to: &mut dyn Sink,
+        is_peek: bool,
+    ) -> Result<(usize, Vec<Arc<Description>>), Errno> {
         let mut done = 0;
         let mut rights = Vec::new();
         let mut index = 0;
@@ -107,7 +111,11 @@ impl Inbox {
             done += count;
             let has_rights = !message.rights.is_empty();
             if has_rights {
-                rights = if is_peek { message.rights.clone() } else { core::mem::take(&mut message.rights) };
+                rights = if is_peek {
+                    message.rights.clone()
+                } else {
+                    core::mem::take(&mut message.rights)
+                };
             }
             if is_peek {
                 index += 1;

@@ -8,9 +8,9 @@ mod address;
 mod connect;
 mod inbox;
 mod socket;
-mod transfer;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use socket::{Kind, UnixSocket};
 

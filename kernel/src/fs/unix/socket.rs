@@ -158,7 +158,12 @@ impl Drop for UnixSocket {
         let (key, peer, listening, address) = {
             let mut state = self.state.lock();
             let peer = core::mem::replace(&mut state.peer, Peer::None);
-            (state.key.take(), peer, state.listening.take(), state.address.clone())
+            (
+                state.key.take(),
+                peer,
+                state.listening.take(),
+                state.address.clone(),
+            )
         };
         if let Some(key) = key {
             address::release(&key);
@@ -205,13 +210,24 @@ impl File for UnixSocket {
     }
 
     fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        self.send(Outgoing { data: from, to: &[], rights: Vec::new() }, 0, flags)
+        self.send(
+            Outgoing {
+                data: from,
+                to: &[],
+                rights: Vec::new(),
+            },
+            0,
+            flags,
+        )
     }
 
     fn poll(&self) -> PollEvents {
         let (is_send_shut, waiting) = {
             let state = self.state.lock();
-            (state.is_send_shut, state.listening.as_ref().map(|(_, waiting)| waiting.len()))
+            (
+                state.is_send_shut,
+                state.listening.as_ref().map(|(_, waiting)| waiting.len()),
+            )
         };
         let (has_message, is_over) = {
             let inbox = self.inbox.lock();
@@ -220,9 +236,15 @@ impl File for UnixSocket {
         let is_listening = waiting.is_some();
         let needs_peer = self.kind != Kind::Datagram && !is_listening;
         let mut events = PollEvents::empty();
-        events.set(PollEvents::READABLE, has_message || is_over || waiting.is_some_and(|count| count > 0));
+        events.set(
+            PollEvents::READABLE,
+            has_message || is_over || waiting.is_some_and(|count| count > 0),
+        );
         events.set(PollEvents::RDHUP, is_over);
-        events.set(PollEvents::HUP, is_over && is_send_shut || needs_peer && !self.is_connected());
+        events.set(
+            PollEvents::HUP,
+            is_over && is_send_shut || needs_peer && !self.is_connected(),
+        );
         events.set(PollEvents::WRITABLE, !is_listening && self.is_writable());
         events.set(PollEvents::ERR, self.options.has_error());
         events
@@ -269,7 +291,11 @@ pub(super) fn option(socket: &UnixSocket, name: u32) -> Result<Vec<u8>, Errno> {
         raw::SO_ACCEPTCONN => Ok(words(&[u32::from(socket.state.lock().listening.is_some())])),
         raw::SO_PEERCRED => {
             let nobody = [0, u32::MAX, u32::MAX];
-            Ok(words(&if socket.is_connected() { UnixSocket::credentials() } else { nobody }))
+            Ok(words(&if socket.is_connected() {
+                UnixSocket::credentials()
+            } else {
+                nobody
+            }))
         }
         _ => socket.options.get(name),
     }

@@ -20,7 +20,12 @@ const CHUNK: usize = 32 * 1024;
 /// The most datagrams that may wait in an inbox.
 const DATAGRAMS_MAX: usize = 256;
 
-const KNOWN_SEND: u32 = raw::MSG_DONTWAIT | raw::MSG_NOSIGNAL | raw::MSG_EOR | raw::MSG_MORE | raw::MSG_DONTROUTE | raw::MSG_CONFIRM;
+const KNOWN_SEND: u32 = raw::MSG_DONTWAIT
+    | raw::MSG_NOSIGNAL
+    | raw::MSG_EOR
+    | raw::MSG_MORE
+    | raw::MSG_DONTROUTE
+    | raw::MSG_CONFIRM;
 
 impl UnixSocket {
     /// sendmsg(2).
@@ -33,7 +38,10 @@ impl UnixSocket {
             Kind::Stream => self.send_stream(message, is_nonblocking),
             _ => self.send_whole(message, is_nonblocking),
         };
-        if sent == Err(Errno::EPIPE) && flags & raw::MSG_NOSIGNAL == 0 && self.kind != Kind::Datagram {
+        if sent == Err(Errno::EPIPE)
+            && flags & raw::MSG_NOSIGNAL == 0
+            && self.kind != Kind::Datagram
+        {
             signal::raise_in_current(SIGPIPE);
         }
         sent
@@ -52,7 +60,11 @@ impl UnixSocket {
 
     fn send_stream(&self, message: Outgoing, is_nonblocking: bool) -> SysResult {
         if !message.to.is_empty() {
-            return Err(if self.is_connected() { Errno::EISCONN } else { Errno::EOPNOTSUPP });
+            return Err(if self.is_connected() {
+                Errno::EISCONN
+            } else {
+                Errno::EOPNOTSUPP
+            });
         }
         let mut rights = message.rights;
         let total = message.data.remaining();
@@ -92,7 +104,9 @@ impl UnixSocket {
             drop(inbox);
             (room > 0).then_some(Ok((peer, room)))
         };
-        let (peer, room) = self.options.wait(&self.changed, Direction::Send, is_nonblocking, attempt)??;
+        let (peer, room) =
+            self.options
+                .wait(&self.changed, Direction::Send, is_nonblocking, attempt)??;
         let mut bytes = vec![0; data.remaining().min(room).min(CHUNK)];
         data.take(&mut bytes)?;
         let count = bytes.len();
@@ -102,9 +116,19 @@ impl UnixSocket {
         Ok(count)
     }
 
-    fn message(&self, data: Vec<u8>, rights: Vec<Arc<crate::fs::description::Description>>) -> Message {
+    fn message(
+        &self,
+        data: Vec<u8>,
+        rights: Vec<Arc<crate::fs::description::Description>>,
+    ) -> Message {
         let from = self.state.lock().address.clone();
-        Message { data, taken: 0, rights, from, credentials: Self::credentials() }
+        Message {
+            data,
+            taken: 0,
+            rights,
+            from,
+            credentials: Self::credentials(),
+        }
     }
 
     /// Sends one message that stays whole.
@@ -129,7 +153,8 @@ impl UnixSocket {
             if inbox.is_shut {
                 return Some(Err(Errno::EPIPE));
             }
-            let is_full = inbox.len() >= DATAGRAMS_MAX || (!inbox.is_empty() && self.room(&inbox) < len);
+            let is_full =
+                inbox.len() >= DATAGRAMS_MAX || (!inbox.is_empty() && self.room(&inbox) < len);
             if is_full {
                 return None;
             }
@@ -139,8 +164,14 @@ impl UnixSocket {
             Some(Ok(len))
         };
         // Our own queue is woken by a peer that reads or goes; another target only wakes its own.
-        let queue = if target_is_peer { &self.changed } else { &target.changed };
-        let sent = self.options.wait(queue, Direction::Send, is_nonblocking, attempt)?;
+        let queue = if target_is_peer {
+            &self.changed
+        } else {
+            &target.changed
+        };
+        let sent = self
+            .options
+            .wait(queue, Direction::Send, is_nonblocking, attempt)?;
         target.changed.wake_all();
         sent
     }
@@ -170,7 +201,12 @@ impl UnixSocket {
     }
 
     /// recvmsg(2).
-    pub(super) fn receive_message(&self, to: &mut dyn Sink, flags: u32, open: OpenFlags) -> Result<Received, Errno> {
+    pub(super) fn receive_message(
+        &self,
+        to: &mut dyn Sink,
+        flags: u32,
+        open: OpenFlags,
+    ) -> Result<Received, Errno> {
         if flags & raw::MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -190,7 +226,12 @@ impl UnixSocket {
         Ok(received)
     }
 
-    fn receive_stream(&self, to: &mut dyn Sink, flags: u32, is_nonblocking: bool) -> Result<Received, Errno> {
+    fn receive_stream(
+        &self,
+        to: &mut dyn Sink,
+        flags: u32,
+        is_nonblocking: bool,
+    ) -> Result<Received, Errno> {
         if !self.is_connected() {
             return Err(Errno::EINVAL);
         }
@@ -201,7 +242,11 @@ impl UnixSocket {
                 let mut inbox = self.inbox.lock();
                 if let Some(front) = inbox.front() {
                     let (from, credentials) = (front.from.to_bytes(), front.credentials);
-                    return Some(inbox.read_stream(to, is_peek).map(|read| Some((read, from, credentials))));
+                    return Some(
+                        inbox
+                            .read_stream(to, is_peek)
+                            .map(|read| Some((read, from, credentials))),
+                    );
                 }
                 let is_over = inbox.is_ended || inbox.is_shut;
                 drop(inbox);
@@ -210,7 +255,9 @@ impl UnixSocket {
                 }
                 is_over.then_some(Ok(None))
             };
-            let step = self.options.wait(&self.changed, Direction::Receive, is_nonblocking, attempt);
+            let step =
+                self.options
+                    .wait(&self.changed, Direction::Receive, is_nonblocking, attempt);
             match step.and_then(|step| step) {
                 Ok(Some(((count, rights), from, credentials))) => {
                     received.count += count;
@@ -232,7 +279,12 @@ impl UnixSocket {
         self.options.is_on(raw::SO_PASSCRED)
     }
 
-    fn receive_whole(&self, to: &mut dyn Sink, flags: u32, is_nonblocking: bool) -> Result<Received, Errno> {
+    fn receive_whole(
+        &self,
+        to: &mut dyn Sink,
+        flags: u32,
+        is_nonblocking: bool,
+    ) -> Result<Received, Errno> {
         if self.kind == Kind::SequencedPacket && !self.is_connected() {
             return Err(Errno::ENOTCONN);
         }
@@ -262,14 +314,22 @@ impl UnixSocket {
             let is_over = is_told && (inbox.is_ended || inbox.is_shut);
             is_over.then_some(Ok(None))
         };
-        let message = self.options.wait(&self.changed, Direction::Receive, is_nonblocking, attempt)??;
-        let Some(message) = message else { return Ok(Received::default()) };
+        let message =
+            self.options
+                .wait(&self.changed, Direction::Receive, is_nonblocking, attempt)??;
+        let Some(message) = message else {
+            return Ok(Received::default());
+        };
         let fits = message.data.len().min(to.remaining());
         to.put(&message.data[..fits])?;
         let is_cut = fits < message.data.len();
         let from = message.from.to_bytes();
         Ok(Received {
-            count: if flags & raw::MSG_TRUNC != 0 { message.data.len() } else { fits },
+            count: if flags & raw::MSG_TRUNC != 0 {
+                message.data.len()
+            } else {
+                fits
+            },
             from: if from.len() > 2 { from } else { Vec::new() },
             rights: message.rights,
             credentials: self.wants_credentials().then_some(message.credentials),

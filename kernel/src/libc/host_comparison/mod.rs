@@ -50,9 +50,19 @@ fn bits(all: &'static [u32]) -> impl Strategy<Value = u32> {
 }
 
 /// Runs `compare` on many random lists of steps.
-fn run_cases<S: Debug>(step: impl Strategy<Value = S>, compare: impl Fn(&[S], u32) -> Result<(), String>) {
-    let cases = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000);
-    let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
+fn run_cases<S: Debug>(
+    step: impl Strategy<Value = S>,
+    compare: impl Fn(&[S], u32) -> Result<(), String>,
+) {
+    let cases = std::env::var("CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(2000);
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     let count = std::cell::Cell::new(0);
     let result = runner.run(&proptest::collection::vec(step, 1..60), |steps| {
         count.set(count.get() + 1);
@@ -70,5 +80,9 @@ fn difference<S: Debug>(ours: &str, host: &str, steps: &[S]) -> Result<(), Strin
     }
     let cut = |text: &str| text.chars().take(300).collect::<String>();
     let done: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
-    Err(format!("ours {} host {} after {done:#?}", cut(ours), cut(host)))
+    Err(format!(
+        "ours {} host {} after {done:#?}",
+        cut(ours),
+        cut(host)
+    ))
 }

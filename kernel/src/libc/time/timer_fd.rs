@@ -172,6 +172,10 @@ impl File for TimerFd {
         Some(&self.readable)
     }
 
+    fn ignores_seek(&self) -> bool {
+        true
+    }
+
     fn label(&self) -> &'static str {
         "timerfd"
     }
