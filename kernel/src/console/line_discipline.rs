@@ -59,6 +59,20 @@ enum Queued {
     EndOfFile,
 }
 
+/// How much an editing character erases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Erase {
+    Character,
+    Word,
+    Line,
+}
+
+/// A byte of a word, to `VWERASE`: as in Linux, by Latin-1, in which the first bytes of UTF-8
+/// characters are letters.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0xc0 && byte != 0xd7 && byte != 0xf7
+}
+
 /// The line discipline of one terminal.
 pub struct LineDiscipline {
     termios: Termios,
@@ -71,8 +85,6 @@ pub struct LineDiscipline {
     is_literal_next: bool,
     /// Output is stopped by `VSTOP`.
     is_stopped: bool,
-    /// Where the cursor stood when the line being edited began.
-    line_start_column: usize,
     filter: OutputFilter,
 }
 
@@ -86,7 +98,6 @@ impl LineDiscipline {
             committed_marks: 0,
             is_literal_next: false,
             is_stopped: false,
-            line_start_column: 0,
             filter: OutputFilter::new(),
         }
     }
@@ -113,11 +124,34 @@ impl LineDiscipline {
         let was_canonical = self.termios.has_local(ICANON);
         self.termios = termios;
         if was_canonical != termios.has_local(ICANON) {
-            self.committed = self.queue.len();
-            self.is_literal_next = false;
+            self.change_canonical();
         }
         if !termios.has_input(IXON) {
             self.is_stopped = false;
+        }
+    }
+
+    /// Makes one readable whole of all that is queued, as Linux does: bytes without lines, in which
+    /// an end-of-file mark is a zero, or, in canonical mode, one line.
+    fn change_canonical(&mut self) {
+        for queued in &mut self.queue {
+            *queued = match *queued {
+                Queued::Byte(byte) | Queued::LineEnd(byte) => Queued::Byte(byte),
+                Queued::EndOfFile => Queued::Byte(DISABLED),
+            };
+        }
+        self.committed = self.queue.len();
+        self.committed_marks = 0;
+        self.is_literal_next = false;
+        if self.termios.has_local(ICANON)
+            && let Some(last) = self.queue.back_mut()
+        {
+            *last = match *last {
+                Queued::Byte(DISABLED) => Queued::EndOfFile,
+                Queued::Byte(byte) | Queued::LineEnd(byte) => Queued::LineEnd(byte),
+                Queued::EndOfFile => Queued::EndOfFile,
+            };
+            self.committed_marks = usize::from(*last == Queued::EndOfFile);
         }
     }
 
@@ -224,11 +258,11 @@ impl LineDiscipline {
     fn receive_canonical(&mut self, byte: u8, echo: &mut Vec<u8>) {
         let is_extended = self.termios.has_local(IEXTEN);
         if self.termios.is(Control::Erase, byte) {
-            self.erase_character(echo);
+            self.erase(Erase::Character, byte, echo);
         } else if is_extended && self.termios.is(Control::WordErase, byte) {
-            self.erase_word(echo);
+            self.erase(Erase::Word, byte, echo);
         } else if self.termios.is(Control::Kill, byte) {
-            self.kill_line(byte, echo);
+            self.erase(Erase::Line, byte, echo);
         } else if is_extended && self.termios.is(Control::LiteralNext, byte) {
             self.is_literal_next = true;
             if self.termios.has_local(ECHO | ECHOCTL) {
@@ -275,8 +309,8 @@ impl LineDiscipline {
             echo.push(0x07);
             return;
         }
-        if is_canonical && self.queue.len() == self.committed {
-            self.line_start_column = self.filter.column();
+        if is_canonical && self.termios.has_local(ECHO) && self.queue.len() == self.committed {
+            self.filter.mark_line_start();
         }
         self.queue.push_back(Queued::Byte(byte));
         if !is_canonical {
@@ -288,79 +322,66 @@ impl LineDiscipline {
     /// Echoes `byte` as it shows on a screen: control characters as `^X`.
     fn echo_typed(&mut self, byte: u8, echo: &mut Vec<u8>) {
         if !self.termios.has_local(ECHO) {
-            if byte == b'\n' && self.termios.has_local(ECHONL | ICANON) {
-                self.filter.send(&self.termios, b"\n", echo);
-            }
             return;
         }
-        let is_plain = byte == b'\t' || byte == b'\n' || !byte.is_ascii_control();
-        if is_plain || !self.termios.has_local(ECHOCTL) {
-            self.filter.send(&self.termios, &[byte], echo);
+        if byte.is_ascii_control() && byte != b'\t' && self.termios.has_local(ECHOCTL) {
+            self.filter.show_control(byte, echo);
         } else {
-            self.filter.send(&self.termios, &[b'^', byte ^ 0x40], echo);
+            self.filter.send(&self.termios, &[byte], echo);
         }
     }
 
-    /// The length in bytes of the last character of the line being edited.
-    fn last_character_len(&self) -> usize {
-        let line = self.queue.range(self.committed..);
-        if !self.termios.has_input(IUTF8) {
-            return usize::from(line.len() > 0);
+    /// The length in bytes and the first byte of the last character of the line being edited.
+    /// `None` if there is none, or only the rest of one: that is not erased.
+    fn last_character(&self) -> Option<(usize, u8)> {
+        let is_utf8 = self.termios.has_input(IUTF8);
+        for (count, queued) in self.queue.range(self.committed..).rev().enumerate() {
+            let byte = match *queued {
+                Queued::Byte(byte) | Queued::LineEnd(byte) => byte,
+                Queued::EndOfFile => return None,
+            };
+            if !is_utf8 || byte & 0xc0 != 0x80 {
+                return Some((count + 1, byte));
+            }
         }
-        let mut len = 0;
-        for queued in line.rev() {
-            len += 1;
-            let is_continuation = matches!(queued, Queued::Byte(byte) if byte & 0xc0 == 0x80);
-            if !is_continuation {
+        None
+    }
+
+    fn erase(&mut self, what: Erase, typed: u8, echo: &mut Vec<u8>) {
+        if self.queue.len() == self.committed {
+            return;
+        }
+        let echoes = self.termios.has_local(ECHO);
+        if what == Erase::Line && !(echoes && self.termios.has_local(ECHOK | ECHOKE | ECHOE)) {
+            self.queue.truncate(self.committed);
+            self.echo_killed(typed, echo);
+            return;
+        }
+        let mut seen_word = false;
+        while let Some((len, byte)) = self.last_character() {
+            if what == Erase::Word {
+                let is_word = is_word(byte);
+                if !is_word && seen_word {
+                    break;
+                }
+                seen_word |= is_word;
+            }
+            self.queue.truncate(self.queue.len() - len);
+            if echoes && what == Erase::Character && !self.termios.has_local(ECHOE) {
+                self.echo_typed(typed, echo);
+            } else if echoes {
+                self.rub_out(byte, echo);
+            }
+            if what == Erase::Character {
                 break;
             }
         }
-        len
     }
 
-    fn erase_character(&mut self, echo: &mut Vec<u8>) {
-        let len = self.last_character_len();
-        if len == 0 {
-            return;
-        }
-        let old_column = self.edited_column();
-        self.queue.truncate(self.queue.len() - len);
-        self.rub_out(old_column, echo);
-    }
-
-    fn erase_word(&mut self, echo: &mut Vec<u8>) {
-        let is_word = |queued: &Queued| {
-            matches!(queued, Queued::Byte(byte)
-                if byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80)
-        };
-        let line = || self.queue.range(self.committed..).rev();
-        let gap = line().take_while(|queued| !is_word(queued)).count();
-        let word = line()
-            .skip(gap)
-            .take_while(|queued| is_word(queued))
-            .count();
-        let len = gap + word;
-        if len == 0 {
-            return;
-        }
-        let old_column = self.edited_column();
-        self.queue.truncate(self.queue.len() - len);
-        self.rub_out(old_column, echo);
-    }
-
-    fn kill_line(&mut self, byte: u8, echo: &mut Vec<u8>) {
-        let old_column = self.edited_column();
-        let had_text = self.queue.len() > self.committed;
-        self.queue.truncate(self.committed);
-        if !self.termios.has_local(ECHO) {
-            return;
-        }
-        if self.termios.has_local(ECHOK | ECHOKE | ECHOE) {
-            if had_text {
-                self.rub_out(old_column, echo);
-            }
-        } else {
-            self.echo_typed(byte, echo);
+    /// Shows that a line was killed whose text stays on the screen.
+    fn echo_killed(&mut self, typed: u8, echo: &mut Vec<u8>) {
+        if self.termios.has_local(ECHO) {
+            self.echo_typed(typed, echo);
             if self.termios.has_local(ECHOK) {
                 self.filter.send(&self.termios, b"\n", echo);
             }
@@ -370,7 +391,7 @@ impl LineDiscipline {
     fn reprint(&mut self, byte: u8, echo: &mut Vec<u8>) {
         self.echo_typed(byte, echo);
         self.filter.send(&self.termios, b"\n", echo);
-        self.line_start_column = self.filter.column();
+        self.filter.mark_line_start();
         let line: Vec<u8> = self
             .queue
             .range(self.committed..)
@@ -384,41 +405,43 @@ impl LineDiscipline {
         }
     }
 
-    /// The screen column behind the line being edited, as its echo moved it.
-    fn edited_column(&self) -> usize {
-        let shows_control = self.termios.has_local(ECHOCTL);
-        self.queue
-            .range(self.committed..)
-            .fold(self.line_start_column, |column, queued| {
-                let byte = match *queued {
-                    Queued::Byte(byte) | Queued::LineEnd(byte) => byte,
-                    Queued::EndOfFile => return column,
-                };
-                match byte {
-                    b'\t' => (column | 7) + 1,
-                    byte if byte.is_ascii_control() => column + if shows_control { 2 } else { 0 },
-                    // Bytes after the first of a UTF-8 character take no column.
-                    byte if self.termios.has_input(IUTF8) && byte & 0xc0 == 0x80 => column,
-                    _ => column + 1,
-                }
-            })
-    }
-
-    /// Takes away from the screen what the queue lost since `old_column`.
-    fn rub_out(&mut self, old_column: usize, echo: &mut Vec<u8>) {
-        if !self.termios.has_local(ECHO) {
-            return;
-        }
-        if !self.termios.has_local(ECHOE) {
-            let erase = self.termios.control_char(Control::Erase);
-            if let Some(erase) = erase {
-                self.echo_typed(erase, echo);
-            }
-            return;
-        }
-        let width = old_column.saturating_sub(self.edited_column());
+    /// Takes the echo of a character that has just been erased from the screen.
+    fn rub_out(&mut self, byte: u8, echo: &mut Vec<u8>) {
+        let width = match byte {
+            b'\t' => return self.back_over_tab(echo),
+            byte if !byte.is_ascii_control() => 1,
+            _ if self.termios.has_local(ECHOCTL) => 2,
+            _ => 0,
+        };
         for _ in 0..width {
             self.filter.send(&self.termios, b"\x08 \x08", echo);
+        }
+    }
+
+    /// Goes back to where the cursor was before a tab that was behind the rest of the line.
+    fn back_over_tab(&mut self, echo: &mut Vec<u8>) {
+        let mut columns = 0;
+        let mut is_after_tab = false;
+        for queued in self.queue.range(self.committed..).rev() {
+            let Queued::Byte(byte) = *queued else { break };
+            match byte {
+                b'\t' => {
+                    is_after_tab = true;
+                    break;
+                }
+                byte if byte.is_ascii_control() => {
+                    columns += 2 * usize::from(self.termios.has_local(ECHOCTL))
+                }
+                // Bytes after the first of a UTF-8 character take no column.
+                byte if self.termios.has_input(IUTF8) && byte & 0xc0 == 0x80 => {}
+                _ => columns += 1,
+            }
+        }
+        if !is_after_tab {
+            columns += self.filter.line_start();
+        }
+        for _ in 0..8 - columns % 8 {
+            self.filter.back(echo);
         }
     }
 
@@ -445,7 +468,6 @@ impl LineDiscipline {
     /// Moves what a reader may have now into `buffer`, at most one line in
     /// canonical mode. Zero bytes are an end of file where `is_readable` said so.
     pub fn read(&mut self, buffer: &mut [u8]) -> usize {
-        let is_canonical = self.termios.has_local(ICANON);
         let mut len = 0;
         while self.committed > 0 {
             let Some(&front) = self.queue.front() else {
@@ -453,7 +475,7 @@ impl LineDiscipline {
             };
             // An end-of-file mark right behind a full buffer belongs to this
             // read, else the next one would see an end that was not meant.
-            if len == buffer.len() && !(is_canonical && front == Queued::EndOfFile && len > 0) {
+            if len == buffer.len() && !(front == Queued::EndOfFile && len > 0) {
                 break;
             }
             self.queue.pop_front();
@@ -467,12 +489,9 @@ impl LineDiscipline {
                 Queued::LineEnd(byte) => {
                     buffer[len] = byte;
                     len += 1;
-                    if is_canonical {
-                        break;
-                    }
+                    break;
                 }
-                Queued::EndOfFile if is_canonical => break,
-                Queued::EndOfFile => {}
+                Queued::EndOfFile => break,
             }
         }
         len

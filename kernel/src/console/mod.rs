@@ -2,6 +2,8 @@
 
 mod file;
 mod line_discipline;
+#[cfg(all(test, target_os = "linux"))]
+mod linux_comparison;
 mod output;
 pub mod pty;
 mod received;

@@ -3,80 +3,104 @@
 
 use alloc::vec::Vec;
 
-use super::termios::{OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, Termios, XTABS};
+use super::termios::{IUTF8, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, Termios, XTABS};
 
-/// Translates output and follows the column of the cursor.
+/// Translates output and follows the column of the cursor while `OPOST` is on.
 pub struct OutputFilter {
     column: usize,
+    /// The column in which the line that is being typed began.
+    line_start: usize,
 }
 
 impl OutputFilter {
     /// A cursor at the left margin.
     pub const fn new() -> Self {
-        Self { column: 0 }
+        Self {
+            column: 0,
+            line_start: 0,
+        }
     }
 
-    /// The column the cursor is in, as far as plain text tells.
-    pub fn column(&self) -> usize {
-        self.column
+    /// The column in which the line that is being typed began.
+    pub fn line_start(&self) -> usize {
+        self.line_start
+    }
+
+    /// Notes that the next thing typed begins a line.
+    pub fn mark_line_start(&mut self) {
+        self.line_start = self.column;
+    }
+
+    /// Moves the cursor back by one column, past the modes.
+    pub fn back(&mut self, out: &mut Vec<u8>) {
+        self.column = self.column.saturating_sub(1);
+        out.push(b'\x08');
+    }
+
+    /// Shows a control character as `^X`, past the modes.
+    pub fn show_control(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.column += 2;
+        out.extend_from_slice(&[b'^', byte ^ 0x40]);
     }
 
     /// Appends to `out` what `bytes` become under the modes of `termios`.
     pub fn send(&mut self, termios: &Termios, bytes: &[u8], out: &mut Vec<u8>) {
+        if !termios.has_output(OPOST) {
+            out.extend_from_slice(bytes);
+            return;
+        }
         out.reserve(bytes.len());
         for &byte in bytes {
-            if termios.has_output(OPOST) {
-                self.send_processed(termios, byte, out);
-            } else {
-                self.advance(byte);
-                out.push(byte);
-            }
+            self.send_processed(termios, byte, out);
         }
     }
 
     fn send_processed(&mut self, termios: &Termios, byte: u8, out: &mut Vec<u8>) {
         match byte {
-            b'\n' if termios.has_output(ONLCR) => {
-                out.extend_from_slice(b"\r\n");
-                self.column = 0;
-            }
             b'\n' => {
-                out.push(byte);
-                if termios.has_output(ONLRET) {
+                if termios.has_output(ONLCR) {
+                    out.push(b'\r');
+                    self.column = 0;
+                } else if termios.has_output(ONLRET) {
                     self.column = 0;
                 }
+                out.push(b'\n');
+                self.line_start = self.column;
             }
             b'\r' if termios.has_output(ONOCR) && self.column == 0 => {}
             b'\r' if termios.has_output(OCRNL) => {
-                out.push(b'\n');
                 if termios.has_output(ONLRET) {
-                    self.column = 0;
+                    (self.column, self.line_start) = (0, 0);
+                }
+                out.push(b'\n');
+            }
+            b'\r' => {
+                (self.column, self.line_start) = (0, 0);
+                out.push(b'\r');
+            }
+            b'\t' => {
+                let width = 8 - self.column % 8;
+                self.column += width;
+                if termios.output & TABDLY == XTABS {
+                    out.extend(core::iter::repeat_n(b' ', width));
+                } else {
+                    out.push(b'\t');
                 }
             }
-            b'\t' if termios.output & TABDLY == XTABS => {
-                let width = 8 - (self.column & 7);
-                out.extend(core::iter::repeat_n(b' ', width));
-                self.column += width;
-            }
+            b'\x08' => self.back(out),
             byte => {
-                let byte = if termios.has_output(OLCUC) {
+                let is_continuation = termios.has_input(IUTF8) && byte & 0xc0 == 0x80;
+                if !byte.is_ascii_control() && !is_continuation {
+                    self.column += 1;
+                }
+                // Letters beyond ASCII are left alone: they are pieces of UTF-8.
+                let is_raised = termios.has_output(OLCUC);
+                out.push(if is_raised {
                     byte.to_ascii_uppercase()
                 } else {
                     byte
-                };
-                self.advance(byte);
-                out.push(byte);
+                });
             }
-        }
-    }
-
-    fn advance(&mut self, byte: u8) {
-        match byte {
-            b'\r' => self.column = 0,
-            b'\x08' => self.column = self.column.saturating_sub(1),
-            b'\t' => self.column = (self.column | 7) + 1,
-            byte if byte.is_ascii_control() || byte & 0xc0 == 0x80 => {}
-            _ => self.column += 1,
         }
     }
 }
