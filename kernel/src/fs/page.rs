@@ -16,6 +16,20 @@ use host::OwnedPage;
 /// The size of a page in bytes.
 pub const PAGE_SIZE: usize = mmap_shim::PAGE_SIZE;
 
+/// How many frames must be left for the kernel to keep one more name or inode.
+#[cfg(target_os = "none")]
+const ROOM: usize = 16;
+
+/// Fails with `ENOSPC` when memory is so short that no more names and inodes should be kept: they
+/// lie in the kernel heap, which cannot be refused and would take the last frames.
+pub fn check_room() -> Result<(), Errno> {
+    #[cfg(target_os = "none")]
+    if !crate::memory::frames::has_room(ROOM) {
+        return Err(Errno::ENOSPC);
+    }
+    Ok(())
+}
+
 /// A page of a file; clones are the same page, freed with the last of them.
 #[derive(Clone)]
 pub struct Page(Arc<OwnedPage>);
@@ -33,7 +47,10 @@ impl Page {
     }
 
     fn range(&self, from: usize, len: usize) -> *mut u8 {
-        assert!(from <= PAGE_SIZE && len <= PAGE_SIZE - from, "a range lies within its page");
+        assert!(
+            from <= PAGE_SIZE && len <= PAGE_SIZE - from,
+            "a range lies within its page"
+        );
         // SAFETY: `from` is within the page or one past it, checked above.
         unsafe { self.0.as_ptr().add(from) }
     }

@@ -1,6 +1,6 @@
 //! Physical addresses, and where the kernel sees them.
 
-use crate::arch::page_table::direct_map;
+use crate::arch::page_table::{SCATTERED_RANGE, direct_map};
 
 /// The size of a page and of a physical frame, in bytes.
 pub const PAGE_SIZE: usize = mmap_shim::PAGE_SIZE;
@@ -18,8 +18,16 @@ pub fn phys_to_virt(address: PhysAddr) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(direct_map() + address.0 as usize)
 }
 
-/// Returns the physical address behind a pointer into the direct map (kernel heap, frames, kernel stacks).
+/// Returns the physical address behind a pointer into the direct map, which
+/// [`phys_to_virt`] gave. Pointers into the kernel heap may lie elsewhere.
 #[inline]
 pub fn virt_to_phys(pointer: *const u8) -> PhysAddr {
+    debug_assert!(is_in_direct_map(pointer.addr()));
     PhysAddr((pointer.addr() - direct_map()) as u64)
+}
+
+/// Tells whether an address of kernel memory lies in the direct map.
+#[inline]
+pub(super) fn is_in_direct_map(address: usize) -> bool {
+    address >= direct_map() && !SCATTERED_RANGE.contains(&address)
 }

@@ -186,6 +186,12 @@ pub(super) fn copy(to: Frame, from: Frame) {
     unsafe { page_copy::copy_page(to, from) };
 }
 
+/// Tells whether so many frames could be had for ordinary use: what makes the kernel keep more (a file,
+/// a descriptor) is refused before the kernel heap, which cannot be refused, takes the last ones.
+pub fn has_room(count: usize) -> bool {
+    free_count() >= ordinary_floor().saturating_add(count)
+}
+
 fn ordinary_floor() -> usize {
     RESERVE.load(Ordering::Relaxed) + PROMISED.load(Ordering::Relaxed)
 }

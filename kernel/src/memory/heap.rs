@@ -1,6 +1,7 @@
 //! The kernel's heap: talc over blocks of frames, behind a lock that masks interrupts.
 
-use super::{PAGE_SIZE, PhysAddr, frames, phys_to_virt, virt_to_phys};
+use super::address::is_in_direct_map;
+use super::{PAGE_SIZE, PhysAddr, frames, phys_to_virt, scattered, virt_to_phys};
 use core::alloc::{GlobalAlloc, Layout};
 use mmap_shim::Frame;
 use smp::SpinLock;
@@ -10,7 +11,7 @@ use talc::source::GlobalAllocSource;
 /// The heap grows and shrinks by at least this much.
 const BLOCK: usize = 256 << 10;
 
-/// Blocks of frames, seen through the direct map.
+/// Blocks of frames, seen through the direct map; scattered ones where there are none.
 #[derive(Debug)]
 struct FrameBlocks;
 
@@ -25,15 +26,20 @@ unsafe impl GlobalAlloc for FrameBlocks {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match frames::alloc_block_critical(order_for(layout.size())) {
             Some(block) => phys_to_virt(PhysAddr(block.start())),
-            None => core::ptr::null_mut(),
+            None => scattered::alloc(layout.size().div_ceil(PAGE_SIZE)).map_or(
+                core::ptr::null_mut(),
+                core::ptr::with_exposed_provenance_mut,
+            ),
         }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        frames::free_block(
-            Frame::containing(virt_to_phys(pointer).0),
-            order_for(layout.size()),
-        );
+        if is_in_direct_map(pointer.addr()) {
+            let block = Frame::containing(virt_to_phys(pointer).0);
+            frames::free_block(block, order_for(layout.size()));
+        } else {
+            scattered::free(pointer.addr(), layout.size().div_ceil(PAGE_SIZE));
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Takes memory over from the boot loader: frames first, then the final page tables, then the rest.
 
 use super::tables::PageTables;
-use super::{PAGE_SIZE, PhysAddr, address_space, frames, mmio, phys_to_virt};
-use crate::arch::page_table::{self, DEVICE_RANGE, Memory, USER_RANGE, direct_map};
+use super::{PAGE_SIZE, PhysAddr, address_space, frames, mmio, phys_to_virt, scattered};
+use crate::arch::page_table::{
+    self, DEVICE_RANGE, Memory, SCATTERED_RANGE, USER_RANGE, direct_map,
+};
 use crate::boot::{BootInfo, PhysRange, RangeList};
 use mmap_shim::{Frame, NoMemory, Protection};
 use spin::Once;
@@ -33,6 +35,7 @@ pub fn init(boot_info: &BootInfo) {
     unsafe { add(&high) };
     TABLES.call_once(|| tables);
     mmio::init(tables);
+    scattered::init(tables);
     address_space::init(tables).expect("a frame, at boot");
 }
 
@@ -117,6 +120,7 @@ fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
     map_directly(&tables, &ram, write)?;
     map_directly(&tables, &archives, Protection::READ)?;
     tables.reserve(DEVICE_RANGE)?;
+    tables.reserve(SCATTERED_RANGE)?;
     debug_assert!(USER_RANGE.start >= BOOT_MAPPED as usize);
     Ok(tables)
 }

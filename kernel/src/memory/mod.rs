@@ -14,6 +14,7 @@ mod init;
 mod mapper;
 mod mmio;
 mod page_fault;
+mod scattered;
 mod stacks;
 mod stats;
 mod tables;

@@ -1,6 +1,7 @@
-//! Kernel stacks of threads: memory of the direct map, never unmapped, cached for reuse.
+//! Kernel stacks of threads: memory that is never unmapped, cached for reuse.
 
-use super::{PAGE_SIZE, PhysAddr, frames, phys_to_virt, virt_to_phys};
+use super::address::is_in_direct_map;
+use super::{PAGE_SIZE, PhysAddr, frames, phys_to_virt, scattered, virt_to_phys};
 use mmap_shim::Frame;
 use smp::SpinLock;
 
@@ -11,14 +12,14 @@ const ORDER: usize = 2;
 /// How many free stacks are kept: the count that one burst of threads ending leaves behind.
 const CACHED: usize = 16;
 
-/// Free stacks, by their lowest frame.
+/// Free stacks, by their lowest address.
 struct Cache {
-    stacks: [Frame; CACHED],
+    stacks: [usize; CACHED],
     count: usize,
 }
 
 static CACHE: SpinLock<Cache> = SpinLock::new(Cache {
-    stacks: [Frame(0); CACHED],
+    stacks: [0; CACHED],
     count: 0,
 });
 
@@ -34,14 +35,20 @@ pub fn alloc_kernel_stack() -> Option<usize> {
             cache.stacks[last]
         })
     };
-    let block = match cached {
-        Some(block) => block,
-        None => frames::alloc_block(ORDER)?,
-    };
-    let bottom = phys_to_virt(PhysAddr(block.start()));
-    // SAFETY: the block is ours, and a page-aligned address suits a word.
-    unsafe { bottom.cast::<u64>().write(CANARY) };
-    Some(bottom.expose_provenance() + KERNEL_STACK_SIZE)
+    let bottom = cached.or_else(alloc_memory)?;
+    let lowest: *mut u64 = core::ptr::with_exposed_provenance_mut(bottom);
+    // SAFETY: the memory is ours, and a page-aligned address suits a word.
+    unsafe { lowest.write(CANARY) };
+    Some(bottom + KERNEL_STACK_SIZE)
+}
+
+/// Takes memory for a stack: a block, or scattered frames if there are enough for ordinary use.
+fn alloc_memory() -> Option<usize> {
+    if let Some(block) = frames::alloc_block(ORDER) {
+        return Some(phys_to_virt(PhysAddr(block.start())).expose_provenance());
+    }
+    let has_room = frames::has_room(1 << ORDER);
+    has_room.then(|| scattered::alloc(1 << ORDER)).flatten()
 }
 
 /// What the lowest word of a kernel stack holds as long as the stack has not run over.
@@ -50,7 +57,7 @@ const CANARY: u64 = 0x5354_4143_4b45_4e44;
 /// Tells whether the kernel stack with this top has stayed within its memory.
 pub fn is_intact(top: usize) -> bool {
     let bottom: *const u64 = core::ptr::with_exposed_provenance(top - KERNEL_STACK_SIZE);
-    // SAFETY: callers pass tops that `alloc_kernel_stack` gave; the direct map is always readable.
+    // SAFETY: callers pass tops that `alloc_kernel_stack` gave, whose memory is never unmapped.
     unsafe { bottom.read_volatile() == CANARY }
 }
 
@@ -64,18 +71,22 @@ pub unsafe fn free_kernel_stack(top: usize) {
         is_intact(top),
         "the kernel stack below {top:#x} has overflowed"
     );
-    let bottom: *const u8 = core::ptr::with_exposed_provenance(top - KERNEL_STACK_SIZE);
-    let block = Frame::containing(virt_to_phys(bottom).0);
+    let bottom = top - KERNEL_STACK_SIZE;
     {
         let mut cache = CACHE.lock();
         if cache.count < CACHED {
             let count = cache.count;
-            cache.stacks[count] = block;
+            cache.stacks[count] = bottom;
             cache.count += 1;
             return;
         }
     }
-    frames::free_block(block, ORDER);
+    if is_in_direct_map(bottom) {
+        let start: *const u8 = core::ptr::with_exposed_provenance(bottom);
+        frames::free_block(Frame::containing(virt_to_phys(start).0), ORDER);
+    } else {
+        scattered::free(bottom, 1 << ORDER);
+    }
 }
 
 #[cfg(test)]

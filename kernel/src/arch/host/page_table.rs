@@ -13,6 +13,8 @@ pub const LEVELS: u32 = 4;
 pub const USER_RANGE: core::ops::Range<usize> = 0x1_0000_0000..0x7fff_ffff_f000;
 /// Where device registers would be.
 pub const DEVICE_RANGE: core::ops::Range<usize> = 0xffff_c000_0000_0000..0xffff_c080_0000_0000;
+/// Where memory of the kernel's own is seen in a row whose frames are not.
+pub const SCATTERED_RANGE: core::ops::Range<usize> = 0xffff_c080_0000_0000..0xffff_c100_0000_0000;
 
 /// Bytes of pretended physical memory.
 pub const PHYSICAL_MEMORY: usize = 64 << 20;

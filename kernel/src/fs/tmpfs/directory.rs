@@ -63,7 +63,9 @@ impl Child {
     fn file_type(&self) -> FileType {
         match self {
             Child::Node(node) => node.file_type(),
-            Child::Image { entry, .. } => split_mode(entry.mode).map_or(FileType::Regular, |(kind, _)| kind),
+            Child::Image { entry, .. } => {
+                split_mode(entry.mode).map_or(FileType::Regular, |(kind, _)| kind)
+            }
         }
     }
 
@@ -83,7 +85,10 @@ impl Child {
 fn image_node(fs: &Arc<TmpFs>, number: u64, entry: &ImageEntry) -> Node {
     let body = match split_mode(entry.mode) {
         Some((FileType::Symlink, _)) => Body::Symlink(Name::Static(entry.data)),
-        _ => Body::Regular(Regular::with_content(Content::over_image(entry.data, fs.budget.clone()))),
+        _ => Body::Regular(Regular::with_content(Content::over_image(
+            entry.data,
+            fs.budget.clone(),
+        ))),
     };
     Node::new(fs, number, entry.mode, body, entry.modified)
 }
@@ -93,7 +98,10 @@ impl Directory {
         let place = place.map(|(parent, name)| Place { parent, name });
         Directory {
             me,
-            children: Mutex::new(Children { by_name: BTreeMap::new(), is_removed: false }),
+            children: Mutex::new(Children {
+                by_name: BTreeMap::new(),
+                is_removed: false,
+            }),
             place: SpinLock::new(place),
             mounted: Once::new(),
         }
@@ -183,7 +191,11 @@ impl Directory {
     }
 
     pub(super) fn check_alive(&self) -> Result<(), Errno> {
-        if self.children.lock().is_removed { Err(Errno::ENOENT) } else { Ok(()) }
+        if self.children.lock().is_removed {
+            Err(Errno::ENOENT)
+        } else {
+            Ok(())
+        }
     }
 
     /// Marks an empty directory as removed; `ENOTEMPTY` if it has names.
@@ -211,8 +223,14 @@ impl Node {
     }
 
     /// Creates a name in this directory.
-    pub(super) fn create_node(&self, name: &[u8], mode: u32, new: NewNode) -> Result<Arc<Node>, Errno> {
+    pub(super) fn create_node(
+        &self,
+        name: &[u8],
+        mode: u32,
+        new: NewNode,
+    ) -> Result<Arc<Node>, Errno> {
         let directory = self.directory()?;
+        crate::fs::page::check_room()?;
         let _namespace = self.fs.namespace.lock();
         let name = Name::new(name);
         let is_directory = matches!(new, NewNode::Directory);
@@ -234,13 +252,21 @@ impl Node {
     pub fn add_image_entry(&self, name: &'static [u8], entry: ImageEntry) -> Result<(), Errno> {
         let mut children = self.directory()?.children.lock();
         self.fs.budget.add_image(entry.data.len());
-        let child = Child::Image { number: self.fs.take_number(), entry };
+        let child = Child::Image {
+            number: self.fs.take_number(),
+            entry,
+        };
         children.by_name.insert(Name::Static(name), child);
         Ok(())
     }
 
     /// Returns a directory of the system image, made now if it is not there.
-    pub fn add_image_directory(&self, name: &'static [u8], mode: u32, modified: Timestamp) -> Result<Arc<Node>, Errno> {
+    pub fn add_image_directory(
+        &self,
+        name: &'static [u8],
+        mode: u32,
+        modified: Timestamp,
+    ) -> Result<Arc<Node>, Errno> {
         let directory = self.directory()?;
         match self.lookup_node(name) {
             Ok(node) if node.is_directory() => {
@@ -250,7 +276,8 @@ impl Node {
             Ok(_) => Err(Errno::ENOTDIR),
             Err(_) => {
                 let name = Name::Static(name);
-                let node = Node::new_directory(&self.fs, mode, Some((directory.me(), name.clone())));
+                let node =
+                    Node::new_directory(&self.fs, mode, Some((directory.me(), name.clone())));
                 node.set_times(Some(modified), Some(modified))?;
                 directory.insert_new(name, node.clone())?;
                 self.links.fetch_add(1, Ordering::Relaxed);
@@ -269,7 +296,8 @@ impl Node {
             return Err(Errno::EXDEV);
         }
         let _namespace = self.fs.namespace.lock();
-        if target.links.load(Ordering::Relaxed) == 0 && !target.is_linkable.load(Ordering::Relaxed) {
+        if target.links.load(Ordering::Relaxed) == 0 && !target.is_linkable.load(Ordering::Relaxed)
+        {
             return Err(Errno::ENOENT);
         }
         directory.insert_new(Name::new(name), target.clone())?;
@@ -303,7 +331,11 @@ impl Node {
 
     /// Notes that the inode has lost a name; a directory loses its own `.` with it.
     pub(super) fn drop_link(&self) {
-        let count = if self.is_directory() { self.links.load(Ordering::Relaxed) } else { 1 };
+        let count = if self.is_directory() {
+            self.links.load(Ordering::Relaxed)
+        } else {
+            1
+        };
         self.links.fetch_sub(count, Ordering::Relaxed);
         self.touch_changed();
     }
@@ -311,6 +343,10 @@ impl Node {
 
 impl Directory {
     pub(super) fn check_not_mounted(&self) -> Result<(), Errno> {
-        if self.is_mount_point() { Err(Errno::EBUSY) } else { Ok(()) }
+        if self.is_mount_point() {
+            Err(Errno::EBUSY)
+        } else {
+            Ok(())
+        }
     }
 }

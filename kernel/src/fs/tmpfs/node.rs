@@ -29,7 +29,10 @@ pub(super) enum Body {
     Fifo(Fifo),
     /// The socket itself is found by the inode's number (`fs::unix`).
     Socket,
-    Device { represents: u64, open: DeviceOpen },
+    Device {
+        represents: u64,
+        open: DeviceOpen,
+    },
 }
 
 /// An inode of tmpfs.
@@ -51,7 +54,13 @@ pub struct Node {
 }
 
 impl Node {
-    pub(super) fn new(fs: &Arc<TmpFs>, number: u64, mode: u32, body: Body, time: Timestamp) -> Node {
+    pub(super) fn new(
+        fs: &Arc<TmpFs>,
+        number: u64,
+        mode: u32,
+        body: Body,
+        time: Timestamp,
+    ) -> Node {
         let file_type = match body {
             Body::Regular(_) => FileType::Regular,
             Body::Directory(_) => FileType::Directory,
@@ -60,7 +69,11 @@ impl Node {
             Body::Socket => FileType::Socket,
             Body::Device { .. } => FileType::CharDevice,
         };
-        let links = if file_type == FileType::Directory { 2 } else { 1 };
+        let links = if file_type == FileType::Directory {
+            2
+        } else {
+            1
+        };
         Node {
             fs: fs.clone(),
             number,
@@ -78,9 +91,21 @@ impl Node {
         }
     }
 
-    pub(super) fn new_directory(fs: &Arc<TmpFs>, mode: u32, place: Option<(Weak<Node>, Name)>) -> Arc<Node> {
+    pub(super) fn new_directory(
+        fs: &Arc<TmpFs>,
+        mode: u32,
+        place: Option<(Weak<Node>, Name)>,
+    ) -> Arc<Node> {
         let number = fs.take_number();
-        Arc::new_cyclic(|me| Node::new(fs, number, mode, Body::Directory(Directory::new(me.clone(), place)), clock::now()))
+        Arc::new_cyclic(|me| {
+            Node::new(
+                fs,
+                number,
+                mode,
+                Body::Directory(Directory::new(me.clone(), place)),
+                clock::now(),
+            )
+        })
     }
 
     /// Makes the inode that `create` puts under a name; a directory is made by `new_directory`.
@@ -95,9 +120,22 @@ impl Node {
     }
 
     /// Makes a device node in this directory; used when the file system is filled.
-    pub fn add_device(&self, name: &str, mode: u32, represents: u64, open: DeviceOpen) -> Result<(), Errno> {
-        let device = Node::new(&self.fs, self.fs.take_number(), mode, Body::Device { represents, open }, clock::now());
-        self.directory()?.insert_new(Name::new(name.as_bytes()), Arc::new(device))
+    pub fn add_device(
+        &self,
+        name: &str,
+        mode: u32,
+        represents: u64,
+        open: DeviceOpen,
+    ) -> Result<(), Errno> {
+        let device = Node::new(
+            &self.fs,
+            self.fs.take_number(),
+            mode,
+            Body::Device { represents, open },
+            clock::now(),
+        );
+        self.directory()?
+            .insert_new(Name::new(name.as_bytes()), Arc::new(device))
     }
 
     pub(super) fn directory(&self) -> Result<&Directory, Errno> {
@@ -125,7 +163,9 @@ impl Node {
         if self.permissions.load(Ordering::Relaxed) & SET_GROUP_ID == 0 {
             return;
         }
-        child.gid.store(self.gid.load(Ordering::Relaxed), Ordering::Relaxed);
+        child
+            .gid
+            .store(self.gid.load(Ordering::Relaxed), Ordering::Relaxed);
         if child.is_directory() {
             child.permissions.fetch_or(SET_GROUP_ID, Ordering::Relaxed);
         }
@@ -135,7 +175,9 @@ impl Node {
     pub(super) fn touch_accessed(&self) {
         const DAY_NS: i64 = 86_400 * 1_000_000_000;
         let accessed = self.accessed.load(Ordering::Relaxed);
-        if accessed <= self.modified.load(Ordering::Relaxed) || accessed <= self.changed.load(Ordering::Relaxed) {
+        if accessed <= self.modified.load(Ordering::Relaxed)
+            || accessed <= self.changed.load(Ordering::Relaxed)
+        {
             self.accessed.store(clock::now().0, Ordering::Relaxed);
         } else if let now = clock::now().0
             && now - accessed > DAY_NS
@@ -180,10 +222,18 @@ impl Inode for Node {
             links: self.links.load(Ordering::Relaxed),
             uid: self.uid.load(Ordering::Relaxed),
             gid: self.gid.load(Ordering::Relaxed),
-            represents: if let Body::Device { represents, .. } = self.body { represents } else { 0 },
+            represents: if let Body::Device { represents, .. } = self.body {
+                represents
+            } else {
+                0
+            },
             size: self.size(),
             block_size: PAGE_SIZE as u32,
-            blocks: if let Body::Regular(regular) = &self.body { regular.content.blocks() } else { 0 },
+            blocks: if let Body::Regular(regular) = &self.body {
+                regular.content.blocks()
+            } else {
+                0
+            },
             accessed: time(&self.accessed),
             modified: time(&self.modified),
             changed: time(&self.changed),
@@ -231,6 +281,7 @@ impl Inode for Node {
 
     fn create_unnamed(&self, mode: u32) -> Result<Arc<dyn Inode>, Errno> {
         self.directory()?;
+        crate::fs::page::check_room()?;
         let node = Node::new_other(&self.fs, mode, NewNode::Regular);
         self.hand_group_down(&node);
         node.links.store(0, Ordering::Relaxed);
@@ -240,6 +291,7 @@ impl Inode for Node {
 
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<(), Errno> {
         let target = target.downcast::<Node>().ok_or(Errno::EXDEV)?;
+        crate::fs::page::check_room()?;
         self.link_node(name, target)
     }
 
@@ -247,7 +299,13 @@ impl Inode for Node {
         self.unlink_node(name, is_rmdir)
     }
 
-    fn rename(&self, from: &[u8], to_dir: &Arc<dyn Inode>, to: &[u8], flags: u32) -> Result<(), Errno> {
+    fn rename(
+        &self,
+        from: &[u8],
+        to_dir: &Arc<dyn Inode>,
+        to: &[u8],
+        flags: u32,
+    ) -> Result<(), Errno> {
         let to_dir = to_dir.downcast_ref::<Node>().ok_or(Errno::EXDEV)?;
         self.rename_node(from, to_dir, to, flags)
     }
@@ -270,7 +328,8 @@ impl Inode for Node {
         if self.file_type == FileType::Symlink {
             return Err(Errno::EOPNOTSUPP);
         }
-        self.permissions.store(permissions & 0o7777, Ordering::Relaxed);
+        self.permissions
+            .store(permissions & 0o7777, Ordering::Relaxed);
         self.touch_changed();
         Ok(())
     }
@@ -286,13 +345,18 @@ impl Inode for Node {
             // chown(2): an executable file loses its set-user-ID and set-group-ID bits.
             let bits = self.permissions.load(Ordering::Relaxed);
             let group_exec = if bits & 0o010 != 0 { SET_GROUP_ID } else { 0 };
-            self.permissions.store(bits & !(0o4000 | group_exec), Ordering::Relaxed);
+            self.permissions
+                .store(bits & !(0o4000 | group_exec), Ordering::Relaxed);
         }
         self.touch_changed();
         Ok(())
     }
 
-    fn set_times(&self, accessed: Option<Timestamp>, modified: Option<Timestamp>) -> Result<(), Errno> {
+    fn set_times(
+        &self,
+        accessed: Option<Timestamp>,
+        modified: Option<Timestamp>,
+    ) -> Result<(), Errno> {
         if let Some(time) = accessed {
             self.accessed.store(time.0, Ordering::Relaxed);
         }
