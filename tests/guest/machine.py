@@ -28,7 +28,7 @@ def identity() -> dict[str, Any]:
         "process_cpu_count": getattr(os, "process_cpu_count", os.cpu_count)(),
         "affinity": sorted(os.sched_getaffinity(0)),
         "page_size": os.sysconf("SC_PAGE_SIZE"),
-        "libc": platform.libc_ver()[0],
+        "libc": "-".join(platform.libc_ver()),
         "prefix": sys.prefix,
         "executable": sys.executable,
         "environment": dict(os.environ),

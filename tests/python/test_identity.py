@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness import fetch
 from harness.machines import Machines
 from harness.serial import Guest
 
@@ -13,7 +14,7 @@ def test_version_and_platform(guest: Guest) -> None:
     assert identity["sysname"] == "PythonOS"
     assert identity["machine"] == "x86_64"
     assert identity["page_size"] == 4096
-    assert identity["libc"] == "musl"
+    assert identity["libc"] == f"musl-{fetch.sources()['musl'].version}"
 
 
 def test_the_gil_is_as_the_build_says(guest: Guest, machines: Machines) -> None:

@@ -199,11 +199,14 @@ pub fn uptime(_: u32, text: &mut String) -> Made {
     done(writeln!(text, "{up}.{up_part:02} {idle}.{idle_part:02}"))
 }
 
+/// The C library in the image, as `platform.libc_ver()` looks for it in the running program.
+const LIBC: &str = "musl-1.2.6";
+
 /// `/proc/version`.
 pub fn version(_: u32, text: &mut String) -> Made {
     done(writeln!(
         text,
-        "{} version {} {}",
+        "{} version {} ({LIBC}) {}",
         system::NAME,
         system::RELEASE,
         system::VERSION
