@@ -83,7 +83,11 @@ mod tests {
     impl Reader<'_> {
         fn word(&self, index: usize) -> usize {
             let at = index * size_of::<usize>();
-            usize::from_ne_bytes(self.0.bytes[at..at + size_of::<usize>()].try_into().unwrap())
+            usize::from_ne_bytes(
+                self.0.bytes[at..at + size_of::<usize>()]
+                    .try_into()
+                    .unwrap(),
+            )
         }
 
         fn string(&self, address: usize) -> &[u8] {

@@ -75,7 +75,10 @@ fn environment_of(options: &Options) -> Vec<String> {
             None => variables.push((name, value)),
         }
     }
-    variables.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 #[cfg(target_os = "none")]
@@ -87,11 +90,12 @@ mod machine {
     use core::ffi::{c_char, c_int};
 
     use linux_raw_sys::auxvec::{
-        AT_EGID, AT_EUID, AT_GID, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM, AT_SECURE, AT_UID,
+        AT_EGID, AT_EUID, AT_GID, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM, AT_SECURE,
+        AT_UID,
     };
     use linux_raw_sys::general::{
-        __NR_mmap, __NR_mprotect, MAP_ANONYMOUS, MAP_NORESERVE, MAP_PRIVATE, MAP_STACK, PROT_NONE, PROT_READ,
-        PROT_WRITE,
+        __NR_mmap, __NR_mprotect, MAP_ANONYMOUS, MAP_NORESERVE, MAP_PRIVATE, MAP_STACK, PROT_NONE,
+        PROT_READ, PROT_WRITE,
     };
 
     use super::{arguments, environment};
@@ -124,7 +128,11 @@ mod machine {
     ///
     /// `ENOMEM` if there is no memory for its stack.
     pub fn start() -> Result<(), Errno> {
-        let InitialStack { stack_pointer, bytes, .. } = lay_out_stack(map_stack()?);
+        let InitialStack {
+            stack_pointer,
+            bytes,
+            ..
+        } = lay_out_stack(map_stack()?);
         user::copy_to_user(stack_pointer, &bytes)?;
         let start = UserStart {
             entry: enter,
@@ -145,9 +153,19 @@ mod machine {
         let len = STACK_LEN + PAGE_SIZE;
         let start = dispatch(
             __NR_mmap as usize,
-            &[0, len, (PROT_READ | PROT_WRITE) as usize, flags as usize, usize::MAX, 0],
+            &[
+                0,
+                len,
+                (PROT_READ | PROT_WRITE) as usize,
+                flags as usize,
+                usize::MAX,
+                0,
+            ],
         )?;
-        dispatch(__NR_mprotect as usize, &[start, PAGE_SIZE, PROT_NONE as usize, 0, 0, 0])?;
+        dispatch(
+            __NR_mprotect as usize,
+            &[start, PAGE_SIZE, PROT_NONE as usize, 0, 0, 0],
+        )?;
         Ok(start + len)
     }
 
@@ -170,7 +188,14 @@ mod machine {
         .map(|(kind, value)| (kind as usize, value));
         let arguments: Vec<&[u8]> = arguments().iter().map(|s| s.as_bytes()).collect();
         let environment: Vec<&[u8]> = environment().iter().map(|s| s.as_bytes()).collect();
-        initial_stack::lay_out(top, &arguments, &environment, &auxv, AT_RANDOM as usize, random)
+        initial_stack::lay_out(
+            top,
+            &arguments,
+            &environment,
+            &auxv,
+            AT_RANDOM as usize,
+            random,
+        )
     }
 
     /// The first C-side function of the process, on its initial stack.
@@ -222,7 +247,10 @@ mod tests {
 
     #[test]
     fn without_arguments_the_prompt_starts() {
-        assert_eq!(arguments_of(&parse("panic=exit")), [EXECUTABLE, "-m", "kernel"]);
+        assert_eq!(
+            arguments_of(&parse("panic=exit")),
+            [EXECUTABLE, "-m", "kernel"]
+        );
         assert_eq!(arguments_of(&parse("panic=exit --")), [EXECUTABLE]);
     }
 }

@@ -11,7 +11,12 @@ pub struct UserContext {
 
 impl UserContext {
     /// A context after which `mask` holds.
-    pub fn new(mask: u64, _stack_base: usize, _stack_len: usize, _registers: Option<&Registers>) -> Self {
+    pub fn new(
+        mask: u64,
+        _stack_base: usize,
+        _stack_len: usize,
+        _registers: Option<&Registers>,
+    ) -> Self {
         Self { mask }
     }
 

@@ -21,8 +21,12 @@ fn source() -> u8 {
         return known;
     }
     let cpuid = CpuId::new();
-    let has_rdseed = cpuid.get_extended_feature_info().is_some_and(|features| features.has_rdseed());
-    let has_rdrand = cpuid.get_feature_info().is_some_and(|features| features.has_rdrand());
+    let has_rdseed = cpuid
+        .get_extended_feature_info()
+        .is_some_and(|features| features.has_rdseed());
+    let has_rdrand = cpuid
+        .get_feature_info()
+        .is_some_and(|features| features.has_rdrand());
     let found = match (has_rdseed, has_rdrand) {
         (true, _) => RDSEED,
         (false, true) => RDRAND,

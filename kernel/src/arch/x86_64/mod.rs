@@ -44,8 +44,7 @@ pub use machine::Machine;
 pub use per_cpu::{current as current_thread, this_cpu_id as this_cpu};
 pub use signal::report_fatal_signal;
 pub use start::{
-    cpu_count, init_early, init_interrupts, start_secondary_cpus,
-    wait_for_secondary_cpus,
+    cpu_count, init_early, init_interrupts, start_secondary_cpus, wait_for_secondary_cpus,
 };
 pub use syscall::user_stack_pointer;
 pub use traps::{StoppedCpu, capture_registers, code_position, describe_registers, stopped_cpu};

@@ -42,8 +42,17 @@ const NO_ALTERNATE_STACK: u64 = 2;
 impl UserContext {
     /// The context of a handler after which `mask` holds, in a thread with this alternate stack
     /// (length 0: none); `registers` are those that a fault found.
-    pub fn new(mask: u64, stack_base: usize, stack_len: usize, registers: Option<&Registers>) -> Self {
-        let stack_flags = if stack_len == 0 { NO_ALTERNATE_STACK } else { 0 };
+    pub fn new(
+        mask: u64,
+        stack_base: usize,
+        stack_len: usize,
+        registers: Option<&Registers>,
+    ) -> Self {
+        let stack_flags = if stack_len == 0 {
+            NO_ALTERNATE_STACK
+        } else {
+            0
+        };
         let mut context = Self {
             flags: 0,
             link: 0,
@@ -57,8 +66,9 @@ impl UserContext {
         context.mask[0] = mask;
         if let Some(frame) = registers {
             context.registers[..RSP].copy_from_slice(&[
-                frame.r8, frame.r9, frame.r10, frame.r11, frame.r12, frame.r13, frame.r14, frame.r15, frame.rdi,
-                frame.rsi, frame.rbp, frame.rbx, frame.rdx, frame.rax, frame.rcx,
+                frame.r8, frame.r9, frame.r10, frame.r11, frame.r12, frame.r13, frame.r14,
+                frame.r15, frame.rdi, frame.rsi, frame.rbp, frame.rbx, frame.rdx, frame.rax,
+                frame.rcx,
             ]);
             context.registers[RSP] = frame.rsp;
             context.registers[RIP] = frame.rip;
@@ -79,8 +89,27 @@ impl UserContext {
     /// Of the flags only those that arithmetic sets, and the direction, are taken.
     pub fn store_registers(&self, frame: &mut Registers) {
         const FLAGS_OF_C: u64 = 0xcd5;
-        let [r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags, ..] =
-            self.registers;
+        let [
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rdi,
+            rsi,
+            rbp,
+            rbx,
+            rdx,
+            rax,
+            rcx,
+            rsp,
+            rip,
+            rflags,
+            ..,
+        ] = self.registers;
         (frame.r8, frame.r9, frame.r10, frame.r11) = (r8, r9, r10, r11);
         (frame.r12, frame.r13, frame.r14, frame.r15) = (r12, r13, r14, r15);
         (frame.rdi, frame.rsi, frame.rbp, frame.rbx) = (rdi, rsi, rbp, rbx);
