@@ -12,6 +12,7 @@ pub mod cmdline;
 pub mod console;
 pub mod drivers;
 pub mod fs;
+#[cfg(any(test, target_os = "none"))]
 mod initial_stack;
 pub mod kernel_thread;
 pub mod libc;
