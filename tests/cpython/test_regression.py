@@ -33,11 +33,11 @@ TIMEOUT = 900
 class Runner:
     """Runs modules on machines of its own, each in a thread."""
 
-    def __init__(self, machines: Machines) -> None:
+    def __init__(self, machines: Machines, names: list[str]) -> None:
         self._machines = machines
-        self.results: dict[str, Future[dict[str, Any]]] = {name: Future() for name in MODULES}
+        self.results: dict[str, Future[dict[str, Any]]] = {name: Future() for name in names}
         self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-        for name in sorted(MODULES, key=lambda name: LONG.index(name) if name in LONG else len(LONG)):
+        for name in sorted(names, key=lambda name: LONG.index(name) if name in LONG else len(LONG)):
             self._waiting.put(name)
         self._threads = [threading.Thread(target=self._work) for _ in range(MACHINES)]
         for thread in self._threads:
@@ -70,10 +70,11 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def runner(machines: Machines) -> Iterator[Runner]:
-    """The runner, started when the first result is asked for."""
+def runner(machines: Machines, request: pytest.FixtureRequest) -> Iterator[Runner]:
+    """The runner of the modules that were selected, started when the first result is asked for."""
     machines.close()
-    started = Runner(machines)
+    selected = {item.name for item in request.session.items}
+    started = Runner(machines, [name for name in MODULES if f"test_module[{name}]" in selected])
     yield started
     started.close()
 

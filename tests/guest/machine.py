@@ -46,7 +46,7 @@ def clocks() -> dict[str, float]:
 def entropy() -> dict[str, Any]:
     """Returns what must differ from one boot to the next."""
     with open("/dev/urandom", "rb") as device:
-        return {"urandom": device.read(16).hex(), "getrandom": os.getrandom(16).hex(), "hash": hash("seed")}
+        return {"urandom": device.read(16).hex(), "getrandom": os.urandom(16).hex(), "hash": hash("seed")}
 
 
 def memory() -> dict[str, int]:

@@ -84,7 +84,7 @@ def prepare() -> None:
     for name in ("LOOPBACK_TIMEOUT", "SHORT_TIMEOUT", "LONG_TIMEOUT"):
         setattr(support, name, getattr(support, name) * PATIENCE)
     subprocess.Popen.__init__ = refuse  # type: ignore[method-assign]
-    _posixsubprocess.fork_exec = refuse  # type: ignore[assignment]  # multiprocessing calls it directly
+    _posixsubprocess.fork_exec = refuse  # multiprocessing calls it directly
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
         if hasattr(os, name):
             setattr(os, name, refuse)

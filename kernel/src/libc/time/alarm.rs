@@ -51,6 +51,32 @@ impl Alarm {
         }
     }
 
+    /// Sets the alarm to what a schedule says: `next` is its next expiry, `deadline` when that is.
+    ///
+    /// Whoever changes a schedule calls this afterwards. Two may do so at once: the alarm thread,
+    /// whose timer has just run out, and the thread that its signal woke, which starts the timer
+    /// again. The first could find nothing to wait for, be overtaken by the second, and then cancel
+    /// what that one has set. So each looks again after it has set the alarm: the last to set
+    /// it found the schedule unchanged afterwards. A lock around both steps would have the two
+    /// CPUs meet at it with every expiry.
+    pub fn follow(
+        &self,
+        target: &Weak<impl Expire + 'static>,
+        next: impl Fn() -> Option<u64>,
+        deadline: impl Fn(u64) -> u64,
+    ) {
+        loop {
+            let wanted = next();
+            match wanted {
+                Some(next_ns) => self.set(deadline(next_ns), target.clone()),
+                None => self.cancel(),
+            }
+            if next() == wanted {
+                return;
+            }
+        }
+    }
+
     /// Has `target` told at `deadline_ns`, and no longer at the deadline set before.
     pub fn set(&self, deadline_ns: u64, target: Weak<dyn Expire>) {
         start_thread();

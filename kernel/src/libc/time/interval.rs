@@ -64,16 +64,14 @@ impl IntervalTimer {
     }
 
     fn set_alarm(&self, now_ns: u64) {
-        let next_ns = self.schedule.lock().next_ns();
-        match next_ns {
-            None => self.alarm.cancel(),
-            Some(next_ns) if !self.goes_by_cpu_time => self.alarm.set(next_ns, self.this.clone()),
-            Some(next_ns) => {
-                let left_ns = time_to_spend(next_ns.saturating_sub(now_ns));
-                self.alarm
-                    .set(monotonic_ns().saturating_add(left_ns), self.this.clone());
+        let next = || self.schedule.lock().next_ns();
+        self.alarm.follow(&self.this, next, |next_ns| {
+            if !self.goes_by_cpu_time {
+                return next_ns;
             }
-        }
+            let left_ns = time_to_spend(next_ns.saturating_sub(now_ns));
+            monotonic_ns().saturating_add(left_ns)
+        });
     }
 
     fn set(&self, setting: TimerSetting) -> TimerSetting {

@@ -160,16 +160,11 @@ impl PosixTimer {
     }
 
     fn set_alarm(&self) {
-        let deadline_ns = {
-            let state = self.state.lock();
-            state.schedule.next_ns().map(|next_ns| {
-                monotonic_ns().saturating_add(next_ns.saturating_sub(self.now_ns(&state)))
-            })
-        };
-        match deadline_ns {
-            Some(deadline_ns) => self.alarm.set(deadline_ns, self.this.clone()),
-            None => self.alarm.cancel(),
-        }
+        let next = || self.state.lock().schedule.next_ns();
+        self.alarm.follow(&self.this, next, |next_ns| {
+            let now_ns = self.now_ns(&self.state.lock());
+            monotonic_ns().saturating_add(next_ns.saturating_sub(now_ns))
+        });
     }
 
     fn send(&self, signal: Signal, tid: u32) -> Result<(), Errno> {

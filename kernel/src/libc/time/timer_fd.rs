@@ -75,18 +75,14 @@ impl TimerFd {
     }
 
     fn set_alarm(&self) {
-        let deadline_ns = {
+        let next = || {
             let state = self.state.lock();
-            let next_ns = state.schedule.next_ns().filter(|_| state.ticks == 0);
-            next_ns.map(|next_ns| {
-                let left = next_ns.saturating_sub(self.now_ns(&state));
-                monotonic_ns().saturating_add(left)
-            })
+            state.schedule.next_ns().filter(|_| state.ticks == 0)
         };
-        match deadline_ns {
-            Some(deadline_ns) => self.alarm.set(deadline_ns, self.this.clone()),
-            None => self.alarm.cancel(),
-        }
+        self.alarm.follow(&self.this, next, |next_ns| {
+            let now_ns = self.now_ns(&self.state.lock());
+            monotonic_ns().saturating_add(next_ns.saturating_sub(now_ns))
+        });
     }
 
     /// Sets the timer, and returns what it was set to; see timerfd_settime(2).
