@@ -10,7 +10,7 @@ use std::sync::Once;
 /// Levels of tables.
 pub const LEVELS: u32 = 4;
 /// What can be mapped.
-pub const USER_RANGE: core::ops::Range<usize> = 0x1_0000_0000..0x7fff_ffff_f000;
+pub const USER_RANGE: core::ops::Range<usize> = 0x1_0020_0000..0x7fff_ffff_f000;
 /// Where device registers would be.
 pub const DEVICE_RANGE: core::ops::Range<usize> = 0xffff_c000_0000_0000..0xffff_c080_0000_0000;
 /// Where memory of the kernel's own is seen in a row whose frames are not.

@@ -16,8 +16,9 @@ use x86_64::{PhysAddr, VirtAddr};
 
 /// Levels of tables; level 1 maps pages, level [`LEVELS`] is the root.
 pub const LEVELS: u32 = 4;
-/// What C and Python can map: from 4 GiB to the end of the lower canonical half, without its last page.
-pub const USER_RANGE: core::ops::Range<usize> = 0x1_0000_0000..0x7fff_ffff_f000;
+/// What C and Python can map: from above 4 GiB to the end of the lower canonical half, without its last page. It
+/// begins at the colour that `mmap_shim` gives to what is hot (its `free_space`).
+pub const USER_RANGE: core::ops::Range<usize> = 0x1_0020_0000..0x7fff_ffff_f000;
 /// Where device registers and firmware tables are mapped.
 pub const DEVICE_RANGE: core::ops::Range<usize> = 0xffff_c000_0000_0000..0xffff_c080_0000_0000;
 /// Where memory of the kernel's own is seen in a row whose frames are not.
