@@ -4,11 +4,14 @@
 //! Kernel threads are no part of it: their [`smp::Thread::extension`] is not a [`ThreadData`].
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use smp::{SpinLock, Thread, ThreadRef};
 
 use crate::libc::signal::{ProcessState, SignalSet, ThreadState};
+
+/// The process id, and the thread id of its first thread: that of a system's first process.
+pub const PID: u32 = 1;
 
 /// What the process has beyond its threads.
 pub static PROCESS: Process = Process::new();
@@ -17,8 +20,6 @@ pub static PROCESS: Process = Process::new();
 pub struct Process {
     /// Pending signals and actions. Lock order: this, then a thread's `signals`.
     pub signals: SpinLock<ProcessState>,
-    /// The first thread, whose id is the process id; 0 before it starts.
-    main_tid: AtomicU32,
     /// How many of its threads live.
     thread_count: AtomicUsize,
     /// What threads that have ended leave to the sums.
@@ -85,7 +86,6 @@ impl Process {
     const fn new() -> Self {
         Self {
             signals: SpinLock::new(ProcessState::new()),
-            main_tid: AtomicU32::new(0),
             thread_count: AtomicUsize::new(0),
             ended: SpinLock::new(Usage {
                 cpu_ns: 0,
@@ -95,13 +95,9 @@ impl Process {
         }
     }
 
-    /// Counts a thread that begins. The first one becomes the main thread.
-    pub fn thread_begins(&self, tid: u32) {
+    /// Counts a thread that begins.
+    pub fn thread_begins(&self) {
         self.thread_count.fetch_add(1, Ordering::Relaxed);
-        // Only the first store finds 0; nothing else is ordered by it.
-        let _ = self
-            .main_tid
-            .compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Counts a thread that ends, and keeps its usage. Returns how many are left.
@@ -135,11 +131,6 @@ impl Process {
     }
 }
 
-/// The process id: the thread id of the main thread, as on Linux.
-pub fn pid() -> u32 {
-    PROCESS.main_tid.load(Ordering::Relaxed).max(1)
-}
-
 /// The living threads of the process, in the order of their ids, kernel threads left out.
 pub fn threads() -> Vec<ThreadRef> {
     let mut threads = smp::threads();
@@ -154,7 +145,7 @@ pub fn thread(tid: u32) -> Option<ThreadRef> {
 
 /// The main thread, while it lives.
 pub fn main_thread() -> Option<ThreadRef> {
-    thread(pid())
+    thread(PID)
 }
 
 /// Ends the process: what follows (a fresh interpreter, power off) is the interpreter's

@@ -62,7 +62,9 @@ pub(crate) fn current() -> *const Thread {
         let mut config = ThreadConfig::new("host", never_called, 0, 0);
         config.extension = EXTENSION_MAKER.read().expect("no writer panics")();
         let host = HostThread::Real(prim::thread::current());
-        adopt(enter(|tid| Thread::new(config, tid, false, host)))
+        adopt(enter(config.tid, |tid| {
+            Thread::new(config, tid, false, host)
+        }))
     })
 }
 
@@ -71,7 +73,7 @@ use crate::registry::{insert_with as enter, remove};
 
 /// A model has no list of threads: it would only add interleavings.
 #[cfg(loom)]
-fn enter(make: impl FnOnce(u32) -> ThreadRef) -> ThreadRef {
+fn enter(_: Option<u32>, make: impl FnOnce(u32) -> ThreadRef) -> ThreadRef {
     make(1)
 }
 
@@ -128,7 +130,7 @@ pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
         entry(arg)
     });
     let host = HostThread::Real(host.thread().clone());
-    let thread = enter(|tid| Thread::new(config, tid, false, host));
+    let thread = enter(config.tid, |tid| Thread::new(config, tid, false, host));
     send.send(thread.clone())
         .expect("the host thread receives it");
     thread

@@ -8,6 +8,8 @@ use crate::{SpinLock, Thread, ThreadRef, links::ByTid, prim};
 
 /// Linux's `pid_max` on 64-bit machines.
 const TID_LIMIT: u32 = 1 << 22;
+/// The lowest id that a thread gets which asks for none.
+const FIRST_TID: u32 = 2;
 
 struct Registry {
     threads: RBTree<ByTid>,
@@ -19,32 +21,43 @@ prim::global! {
     static REGISTRY: SpinLock<Registry> = SpinLock::new(Registry {
         threads: RBTree::new(ByTid::NEW),
         count: 0,
-        last_tid: 0,
+        last_tid: FIRST_TID - 1,
     });
 }
 
-/// Enters the thread that `make` builds under a thread id that no living thread has.
-pub(crate) fn insert_with(make: impl FnOnce(u32) -> ThreadRef) -> ThreadRef {
-    // The id is reserved by being the last one given: nobody gets it again before 4 million
-    // others, so `make`, which allocates, runs without the lock.
-    let tid = {
-        let mut registry = REGISTRY.lock();
-        loop {
-            registry.last_tid = if registry.last_tid + 1 < TID_LIMIT {
-                registry.last_tid + 1
-            } else {
-                1
-            };
-            if registry.threads.find(&registry.last_tid).is_null() {
-                break registry.last_tid;
-            }
-        }
-    };
-    let thread = make(tid);
+/// Enters the thread that `make` builds under the id `wanted`, or else one that no living thread has.
+///
+/// # Panics
+///
+/// If a living thread has the id `wanted`.
+pub(crate) fn insert_with(wanted: Option<u32>, make: impl FnOnce(u32) -> ThreadRef) -> ThreadRef {
+    let thread = make(wanted.unwrap_or_else(reserve));
     let mut registry = REGISTRY.lock();
+    assert!(
+        registry.threads.find(&thread.tid()).is_null(),
+        "two threads with one id"
+    );
     registry.threads.insert(thread.clone());
     registry.count += 1;
     thread
+}
+
+/// Returns a thread id that no living thread has.
+///
+/// It is reserved by being the last one given: nobody gets it again before 4 million others, so
+/// the thread may be made, which allocates, without the lock.
+fn reserve() -> u32 {
+    let mut registry = REGISTRY.lock();
+    loop {
+        registry.last_tid = if registry.last_tid + 1 < TID_LIMIT {
+            registry.last_tid + 1
+        } else {
+            FIRST_TID
+        };
+        if registry.threads.find(&registry.last_tid).is_null() {
+            return registry.last_tid;
+        }
+    }
 }
 
 /// Takes a thread that ends out of the list.

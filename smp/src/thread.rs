@@ -94,6 +94,8 @@ pub struct NoSuchCpu;
 pub struct ThreadConfig {
     /// The name.
     pub name: ThreadName,
+    /// Its id, if it is to be 1, which no other thread gets; without it the next free one.
+    pub tid: Option<u32>,
     /// Called on the kernel stack with interrupts on; ends by [`exit_current`].
     pub entry: extern "C" fn(usize) -> !,
     /// Passed to `entry`.
@@ -123,6 +125,7 @@ impl ThreadConfig {
     ) -> Self {
         Self {
             name: ThreadName::new(name),
+            tid: None,
             entry,
             arg,
             kernel_stack_top,

@@ -38,6 +38,25 @@ def identity() -> dict[str, Any]:
     }
 
 
+def ids() -> dict[str, Any]:
+    """Returns what the machine says about the ids of the process, its main thread and a second one."""
+    second: list[int] = []
+    thread = threading.Thread(target=lambda: second.append(threading.get_native_id()))
+    thread.start()
+    thread.join()
+    main = threading.main_thread()
+    return {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "main": main.native_id,
+        "second": [*second, thread.native_id],
+        "self": os.readlink("/proc/self"),
+        "processes": [name for name in os.listdir("/proc") if name.isdigit()],
+        "tasks": os.listdir("/proc/self/task"),
+        "group": [os.getpgrp(), os.getsid(0), os.tcgetpgrp(0)],
+    }
+
+
 def clocks() -> dict[str, float]:
     """Returns the wall clock and the time since power on."""
     return {"wall": time.time(), "boot": time.clock_gettime(time.CLOCK_BOOTTIME), "monotonic": time.monotonic()}

@@ -23,3 +23,14 @@ def test_the_gil_is_as_the_build_says(guest: Guest, machines: Machines) -> None:
     assert identity["gil"] is not free_threading
     assert identity["Py_GIL_DISABLED"] == int(free_threading)
     assert identity["abiflags"] == ("t" if free_threading else "")
+
+
+def test_the_process_is_the_first_and_its_main_thread_has_its_id(guest: Guest) -> None:
+    ids = guest.call("machine.ids")
+    assert ids["pid"] == ids["main"] == 1
+    assert ids["parent"] == 0
+    assert ids["self"] == "1"
+    assert ids["processes"] == ["1"]
+    assert "1" in ids["tasks"]
+    assert ids["group"] == [1, 1, 1]
+    assert ids["second"][0] == ids["second"][1] > 1

@@ -28,9 +28,9 @@ pub fn ioctl(tty: &Tty, request: u32, argument: usize) -> SysResult {
         ioctl::TCXONC => control_flow(tty, argument)?,
         // A break cannot be sent on these lines; what waits for output to drain need not.
         ioctl::TCSBRK | ioctl::TCSBRKP => {}
-        ioctl::TIOCGPGRP => write_user(argument, &process::pid())?,
+        ioctl::TIOCGPGRP => write_user(argument, &process::PID)?,
         ioctl::TIOCSPGRP => set_foreground(read_user(argument)?)?,
-        GET_SESSION => write_user(argument, &process::pid())?,
+        GET_SESSION => write_user(argument, &process::PID)?,
         // It is the session's terminal since the session began.
         ioctl::TIOCSCTTY => {}
         // Refused as by a Linux that has this old form of input switched off.
@@ -49,7 +49,7 @@ fn set_termios(tty: &Tty, address: usize, flushes: bool) -> Result<(), Errno> {
 fn set_foreground(group: i32) -> Result<(), Errno> {
     match group {
         ..0 => Err(Errno::EINVAL),
-        group if group as u32 == process::pid() => Ok(()),
+        group if group as u32 == process::PID => Ok(()),
         _ => Err(Errno::EPERM),
     }
 }

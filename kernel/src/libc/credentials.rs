@@ -15,7 +15,7 @@ use crate::process;
 
 /// The calls of this file.
 pub const CALLS: Calls = &[
-    (__NR_getpid, |_| Ok(process::pid() as usize)),
+    (__NR_getpid, |_| Ok(process::PID as usize)),
     (__NR_getppid, |_| Ok(0)),
     (__NR_getuid, |_| Ok(CREDENTIALS.lock().user.real as usize)),
     (__NR_geteuid, |_| {
@@ -233,7 +233,7 @@ fn setgroups(a: &[usize; 6]) -> SysResult {
 
 /// Checks that `pid` is the process, the only one there is; 0 is the caller.
 fn check_own(pid: usize) -> Result<(), Errno> {
-    if pid as u32 == 0 || pid as u32 == process::pid() {
+    if pid as u32 == 0 || pid as u32 == process::PID {
         Ok(())
     } else {
         Err(Errno::ESRCH)
@@ -243,12 +243,12 @@ fn check_own(pid: usize) -> Result<(), Errno> {
 /// getpgid(2), getsid(2): the process leads its group and its session.
 fn own_id(pid: usize) -> SysResult {
     check_own(pid)?;
-    Ok(process::pid() as usize)
+    Ok(process::PID as usize)
 }
 
 /// getpgrp(2).
 pub fn getpgrp(_: &[usize; 6]) -> SysResult {
-    Ok(process::pid() as usize)
+    Ok(process::PID as usize)
 }
 
 /// setpgid(2): a session leader stays in its group.

@@ -224,7 +224,7 @@ fn get_lock(description: &Arc<Description>, command: u32, address: usize) -> Sys
                 (held.end - held.start).cast_signed()
             };
             flock.pid = if held.owner == Owner::Process {
-                crate::process::pid() as i32
+                crate::process::PID as i32
             } else {
                 -1
             };

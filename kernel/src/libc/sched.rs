@@ -184,7 +184,7 @@ fn threads_of(which: usize, who: usize) -> Result<alloc::vec::Vec<ThreadRef>, Er
         raw::PRIO_PROCESS => thread_of(who)
             .map(|thread| alloc::vec![thread])
             .map_err(|_| Errno::ESRCH),
-        raw::PRIO_PGRP if is_ours(process::pid()) => Ok(process::threads()),
+        raw::PRIO_PGRP if is_ours(process::PID) => Ok(process::threads()),
         raw::PRIO_USER if is_ours(super::credentials::real_user()) => Ok(process::threads()),
         raw::PRIO_PGRP | raw::PRIO_USER => Err(Errno::ESRCH),
         _ => Err(Errno::EINVAL),

@@ -73,6 +73,7 @@ pub unsafe fn start_main(name: &str, start: UserStart) -> Result<ThreadRef, Errn
     unsafe {
         spawn(
             start,
+            Some(process::PID),
             ThreadName::new(name),
             SignalSet::EMPTY,
             Scheduled::default(),
@@ -103,6 +104,7 @@ impl Default for Scheduled {
 /// The stack and the thread pointer are as `entry` needs them, and nobody else uses them.
 unsafe fn spawn(
     start: UserStart,
+    tid: Option<u32>,
     name: ThreadName,
     mask: SignalSet,
     scheduled: Scheduled,
@@ -119,6 +121,7 @@ unsafe fn spawn(
     });
     let thread = smp::spawn(ThreadConfig {
         name,
+        tid,
         entry: begin,
         arg: Arc::into_raw(handover.clone()).expose_provenance(),
         kernel_stack_top,
@@ -128,7 +131,7 @@ unsafe fn spawn(
         extension: Box::new(data),
         on_reap: free_stack,
     });
-    PROCESS.thread_begins(thread.tid());
+    PROCESS.thread_begins();
     store_tid(thread.tid());
     // Release pairs with the Acquire in `begin`.
     handover.is_released.store(true, Ordering::Release);
@@ -193,7 +196,7 @@ fn thread_start(a: &[usize; 6]) -> SysResult {
         let _ = write_user(tid_out, &tid);
     };
     // SAFETY: by the contract of `kernel_thread_start`.
-    let thread = unsafe { spawn(start, current.name(), mask, scheduled, store_tid) }?;
+    let thread = unsafe { spawn(start, None, current.name(), mask, scheduled, store_tid) }?;
     Ok(thread.tid() as usize)
 }
 

@@ -66,7 +66,7 @@ extern "C" fn never_called(_: usize) -> ! {
 
 /// Starts a thread.
 pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
-    let thread = registry::insert_with(|tid| {
+    let thread = registry::insert_with(config.tid, |tid| {
         let top = config.kernel_stack_top;
         let thread = Thread::new(config, tid, false);
         // SAFETY: `ThreadConfig` promises the stack to this thread, and it does not run yet.

@@ -23,8 +23,8 @@ pub fn create() -> Arc<dyn Inode> {
 }
 
 static PROCESSES: Numbered = Numbered {
-    collect: || vec![threads::pid()],
-    exists: |pid| threads::thread(pid).is_some() || pid == threads::pid(),
+    collect: || vec![threads::PID],
+    exists: |pid| threads::thread(pid).is_some() || pid == threads::PID,
     item: Item::Directory(PROCESS),
     others: ROOT,
 };
@@ -40,7 +40,7 @@ const ROOT: Table = &[
     ("mounts", Item::Text(machine::mounts)),
     (
         "self",
-        Item::Link(|_| Ok(Link::Path(threads::pid().to_string().into_bytes()))),
+        Item::Link(|_| Ok(Link::Path(threads::PID.to_string().into_bytes()))),
     ),
     ("stat", Item::Text(machine::statistics)),
     ("sys", Item::Directory(SYS)),
@@ -51,7 +51,7 @@ const ROOT: Table = &[
 ];
 
 fn thread_self() -> Vec<u8> {
-    format!("{}/task/{}", threads::pid(), smp::current().tid()).into_bytes()
+    format!("{}/task/{}", threads::PID, smp::current().tid()).into_bytes()
 }
 
 const SYS: Table = &[

@@ -117,7 +117,7 @@ pub fn status(tid: u32, text: &mut String) -> Made {
     let (letter, word) = state_letter(thread.state());
     text.push_str("Name:\t");
     push_name(&thread, text);
-    let pid = threads::pid();
+    let pid = threads::PID;
     done(write!(
         text,
         "\nUmask:\t{:04o}\nState:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t0\nTracerPid:\t0\n\
@@ -180,7 +180,7 @@ pub fn thread_stat(tid: u32, text: &mut String) -> Made {
 /// Writes the 52 fields of proc_pid_stat(5). What does not exist here is 0.
 fn put_stat(thread: &smp::Thread, cpu_ns: u64, text: &mut String) -> Made {
     let usage = address_space::usage();
-    let pid = threads::pid();
+    let pid = threads::PID;
     let scheduling = thread.scheduling();
     done(write!(text, "{} (", thread.tid()))?;
     push_name(thread, text);

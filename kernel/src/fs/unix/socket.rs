@@ -138,7 +138,7 @@ impl UnixSocket {
 
     /// Returns who we are, for SCM_CREDENTIALS and SO_PEERCRED.
     pub(super) fn credentials() -> Credentials {
-        [process::pid(), 0, 0]
+        [process::PID, 0, 0]
     }
 
     fn is_writable(&self) -> bool {

@@ -252,7 +252,7 @@ fn rt_sigtimedwait(a: &[usize; 6]) -> SysResult {
 
 /// Finds out whom kill(2) means; `Ok(false)`: a group without any other process.
 fn check_target(pid: i32) -> Result<(), Errno> {
-    let own = process::pid() as i32;
+    let own = process::PID as i32;
     match pid {
         0 => Ok(()),
         // Every process but the caller: there is none.
@@ -270,7 +270,7 @@ fn kill(a: &[usize; 6]) -> SysResult {
     let signal = signal_or_none(number)?;
     check_target(pid as i32)?;
     if let Some(signal) = signal {
-        send::to_process(signal, SignalInfo::from_user(signal, process::pid() as i32))?;
+        send::to_process(signal, SignalInfo::from_user(signal, process::PID as i32))?;
     }
     Ok(0)
 }
@@ -295,7 +295,7 @@ fn tkill(a: &[usize; 6]) -> SysResult {
     let &[tid, number, ..] = a;
     let signal = signal_or_none(number)?;
     send_to_thread(tid as i32, signal, |signal| {
-        SignalInfo::from_thread(signal, process::pid() as i32)
+        SignalInfo::from_thread(signal, process::PID as i32)
     })
 }
 
@@ -306,11 +306,11 @@ fn tgkill(a: &[usize; 6]) -> SysResult {
     if pid as i32 <= 0 {
         return Err(Errno::EINVAL);
     }
-    if pid as u32 != process::pid() {
+    if pid as u32 != process::PID {
         return Err(Errno::ESRCH);
     }
     send_to_thread(tid as i32, signal, |signal| {
-        SignalInfo::from_thread(signal, process::pid() as i32)
+        SignalInfo::from_thread(signal, process::PID as i32)
     })
 }
 
@@ -334,7 +334,7 @@ fn rt_tgsigqueueinfo(a: &[usize; 6]) -> SysResult {
     let &[pid, tid, number, info, ..] = a;
     let signal = signal_of(number)?;
     let info = read_info(signal, info)?;
-    if pid as u32 != process::pid() {
+    if pid as u32 != process::PID {
         return Err(Errno::ESRCH);
     }
     send_to_thread(tid as i32, Some(signal), |_| info)

@@ -32,7 +32,7 @@ pub fn raise_in_current(number: u32) {
         let _ = to_thread(
             &current,
             signal,
-            SignalInfo::from_user(signal, process::pid() as i32),
+            SignalInfo::from_user(signal, process::PID as i32),
         );
     }
 }
@@ -43,7 +43,7 @@ pub fn to_process(signal: Signal, info: SignalInfo) -> Result<(), Errno> {
     let threads = process::threads();
     let main = threads
         .iter()
-        .find(|thread| thread.tid() == process::pid())
+        .find(|thread| thread.tid() == process::PID)
         .or_else(|| threads.first());
     let Some(main) = main else {
         return Err(Errno::ESRCH);

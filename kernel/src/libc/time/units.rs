@@ -241,7 +241,7 @@ impl ClockId {
             let owner = !(id >> 3) as u32;
             return match (id & CPU_CLOCK_PER_THREAD != 0, owner) {
                 (true, tid) => Ok(Self::ThreadCpu(tid)),
-                (false, pid) if pid == 0 || pid == crate::process::pid() => Ok(Self::ProcessCpu),
+                (false, pid) if pid == 0 || pid == crate::process::PID => Ok(Self::ProcessCpu),
                 (false, _) => Err(Errno::EINVAL),
             };
         }
