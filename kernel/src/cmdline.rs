@@ -53,6 +53,9 @@ pub fn find_panic_action(line: &[u8]) -> PanicAction {
     action
 }
 
+/// Keys of words that other modules interpret; [`Options::get`] gives them the values.
+const OTHER_KEYS: &[&str] = &["console.size"];
+
 /// The command line, understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -61,10 +64,9 @@ pub struct Options {
     pub trace_syscalls: bool,
     /// `env.NAME=VALUE`: what to add to Python's environment, in order.
     pub environment: Vec<(String, String)>,
-    /// Every other `key=value`, in order, for whom it may concern.
-    pub others: Vec<(String, String)>,
-    /// Words that are not `key=value`, or whose value is not known: the log
-    /// names them.
+    /// Words whose key is in [`OTHER_KEYS`], in order.
+    others: Vec<(String, String)>,
+    /// Words whose key or value is not known: the log names them.
     pub unknown: Vec<String>,
     /// What follows `--`: Python's arguments. `None` without a `--`.
     pub arguments: Option<Vec<String>>,
@@ -74,7 +76,12 @@ pub struct Options {
 
 impl Options {
     /// Returns the last value of a key that this module does not interpret.
+    ///
+    /// # Panics
+    ///
+    /// If `key` is not in [`OTHER_KEYS`]: the log would call a word with it unknown.
     pub fn get(&self, key: &str) -> Option<&str> {
+        assert!(OTHER_KEYS.contains(&key), "{key} is not in OTHER_KEYS");
         self.others
             .iter()
             .rev()
@@ -104,7 +111,10 @@ pub fn parse(line: &str) -> Options {
             Some((key, value)) => match key.strip_prefix("env.") {
                 Some("") => options.unknown.push(word),
                 Some(name) => options.environment.push((name.into(), value.into())),
-                None => options.others.push((key.into(), value.into())),
+                None if OTHER_KEYS.contains(&key) => {
+                    options.others.push((key.into(), value.into()));
+                }
+                None => options.unknown.push(word),
             },
             None => options.unknown.push(word),
         }
@@ -222,10 +232,11 @@ mod tests {
 
     #[test]
     fn options_end_at_the_double_dash() {
-        let options = parse("panic=exit env.A=b=c tz=UTC x -- -c 'print(1 + 1)' panic=halt");
+        let options =
+            parse("panic=exit env.A=b=c console.size=80x25 x -- -c 'print(1 + 1)' panic=halt");
         assert_eq!(options.panic, PanicAction::Exit);
         assert_eq!(options.environment, [("A".into(), "b=c".into())]);
-        assert_eq!(options.get("tz"), Some("UTC"));
+        assert_eq!(options.get("console.size"), Some("80x25"));
         assert_eq!(options.unknown, ["x"]);
         let arguments = options.arguments.expect("there is a double dash");
         assert_eq!(arguments, ["-c", "print(1 + 1)", "panic=halt"]);
@@ -238,10 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn unknown_values_are_named_not_guessed() {
-        let options = parse("panic=now trace=all env.=1");
+    fn unknown_words_are_named_not_guessed() {
+        let options = parse("panic=now trace=all env.=1 apic=xapic quiet");
         assert_eq!(options.panic, PanicAction::Halt);
-        assert_eq!(options.unknown, ["panic=now", "trace=all", "env.=1"]);
+        assert_eq!(
+            options.unknown,
+            ["panic=now", "trace=all", "env.=1", "apic=xapic", "quiet"]
+        );
     }
 
     #[test]

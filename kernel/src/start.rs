@@ -96,6 +96,6 @@ fn read_command_line(boot_info: &BootInfo) {
         log::warn!("kernel.boot", "a quote on the command line is not closed");
     }
     for word in &options.unknown {
-        log::warn!("kernel.boot", "the command line's {word:?} means nothing");
+        log::warn!("kernel.boot", "unknown option {word:?} on the command line");
     }
 }

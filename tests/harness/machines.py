@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     restarts: bool
     iso: bool
     firmware: str
+    cpu: str
     qemu: Sequence[str]
 
 

@@ -70,6 +70,7 @@ def command(
     restarts: bool = False,
     iso: bool = False,
     firmware: str = "bios",
+    cpu: str = "max",
     qemu: Sequence[str] = (),
     accel: str | None = None,
 ) -> list[str]:
@@ -77,8 +78,8 @@ def command(
 
     `tests` takes the image with CPython's C test modules; `interactive` puts QEMU's monitor on the
     terminal beside the console (Ctrl-A C, Ctrl-A X); without `restarts` a reboot ends QEMU; `iso`
-    boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `qemu` is another
-    QEMU's command, with arguments of its own.
+    boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `cpu` is the model
+    of the CPUs in QEMU's words; `qemu` is another QEMU's command, with arguments of its own.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
@@ -88,7 +89,7 @@ def command(
     words = [*(qemu or [BINARIES[settings.arch]])]
     words += ["-nodefaults", "-no-user-config", "-machine", "q35", "-display", "none"]
     words += ["-accel", "tcg,thread=multi" if kind == "tcg" else kind]
-    words += ["-cpu", "max", "-smp", str(number), "-m", f"{mib}M"]
+    words += ["-cpu", cpu, "-smp", str(number), "-m", f"{mib}M"]
     if interactive:
         words += ["-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console,mode=readline"]
     else:
