@@ -127,11 +127,11 @@ def _code(found: list[Symbol]) -> set[tuple[int, str]]:
 
 
 def demangle(mangled: list[str]) -> list[str]:
-    """Returns names as Rust's source has them, without the hash at their end."""
+    """Returns names as Rust's source has them, of its v0 scheme (.cargo/config.toml); C's stay as they are."""
     text = subprocess.run(
         ["llvm-cxxfilt-19"], input="\n".join(mangled), capture_output=True, text=True, check=True
     ).stdout.rstrip("\n")
-    return [re.sub(r"::h[0-9a-f]{16}$| \[clone .*\]$|\.llvm\.\d+$", "", line) for line in text.split("\n")]
+    return [re.sub(r" \(\.llvm\.\d+\)$", "", line) for line in text.split("\n")]
 
 
 def symbol_table(found: list[Symbol]) -> bytes:
