@@ -243,7 +243,6 @@ macro_rules! info {
     };
 }
 /// Logs at level WARN.
-#[allow(unused_macros, reason = "each level is there for whoever needs it")]
 macro_rules! warning {
     ($area:expr, $($message:tt)+) => {
         $crate::log::write($crate::log::Level::Warn, $area, format_args!($($message)+))
@@ -255,12 +254,4 @@ macro_rules! error {
         $crate::log::write($crate::log::Level::Error, $area, format_args!($($message)+))
     };
 }
-/// Logs at level DEBUG.
-#[allow(unused_macros, reason = "each level is there for whoever needs it")]
-macro_rules! debug {
-    ($area:expr, $($message:tt)+) => {
-        $crate::log::write($crate::log::Level::Debug, $area, format_args!($($message)+))
-    };
-}
-#[allow(unused_imports, reason = "each level is there for whoever needs it")]
-pub(crate) use {debug, error, info, warning as warn};
+pub(crate) use {error, info, warning as warn};

@@ -28,10 +28,6 @@ def quiet(guest: Guest, function: str, *arguments: object, timeout: float = 120,
     pytest.fail(f"the host was never quiet: others took {others:.0%} of it")
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="2.0 in a program started alone, but 1.7 at the prompt and 1.3 in the tests' agent: cause not found yet",
-)
 @pytest.mark.timing
 def test_two_threads_are_1_8_times_as_fast_as_one_after_the_other(guest: Guest) -> None:
     ratios = quiet(guest, "scheduling.speed_ups", 2, 2 * HALF_A_SECOND, 5)

@@ -1,0 +1,85 @@
+"""The kernel's Rust computes with no float, passes none to C, and leaves the registers for them alone.
+
+They belong to whatever an interrupt interrupts. And a float that crossed the border between C and
+Rust would be wrong without a warning: the two put it into different registers.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import images, settings, toolchain
+from harness.paths import REPOSITORY
+
+CRATES = ("kernel", "smp", "pthread-shim", "mmap-shim")
+#: Registers of SSE, AVX, MMX and x87 as operands, and every x87 instruction, whatever its operands.
+FLOATS = re.compile(r"\t(?:\S+\s.*%(?:[xyz]mm\d+|mm[0-7]|st\b|k[0-7]\b)|f\w+\b)")
+#: What saves, loads, resets and reads the state as a whole, for switches of threads and for reports of faults.
+STATE = re.compile(r"\t(?:fxsave64|fxrstor64|fninit|fldcw|fnstcw|fnstsw)\b")
+#: Helpers of the compiler for floats in general registers: `__adddf3`, `__floatunsisf`, `__fixdfdi` …
+HELPERS = re.compile(r"__(?:\w*[sdtx]f[23]?|\w*[sdtx]c3|fix(?:uns)?[sdtx]f[sdt]i|powi[sdtx]f2)")
+
+
+def sections_with_floats(disassembly: str) -> set[str]:
+    """Returns the sections of an object's disassembly in which an instruction uses floats."""
+    found: set[str] = set()
+    section = ""
+    for line in disassembly.splitlines():
+        if match := re.match(r"Disassembly of section (\S+):", line):
+            section = match[1]
+        elif section and FLOATS.search(line) and not STATE.search(line):
+            found.add(section)
+    return found
+
+
+def test_the_search_finds_what_it_is_for(tmp_path: Path) -> None:
+    source = tmp_path / "floats.c"
+    source.write_text(
+        "double sse(double a) { return a + 1; }\n"
+        "long double x87(long double a) { return a + 1; }\n"
+        'void mmx(void) { __asm__("paddb %mm0, %mm1"); }\n'
+        'void state(void) { __asm__("fninit; fxsave64 (%rsp); xsave64 (%rsp)"); }\n'
+        "long whole(long a) { return a + 1; }\n"
+    )
+    target = toolchain.TARGETS["x86_64"]
+    command = [toolchain.CLANG, f"--target={target.triple}", "-O1", "-ffunction-sections", "-c", source]
+    subprocess.run([*command, "-o", tmp_path / "floats.o"], check=True)
+    assert sections_with_floats(disassemble(tmp_path / "floats.o")) == {".text.sse", ".text.x87", ".text.mmx"}
+    names = ("__adddf3", "__extendsfdf2", "__fixunsdfdi", "__floatsidf", "__divdc3", "__powidf2")
+    assert all(map(HELPERS.fullmatch, names))
+    assert not any(map(HELPERS.fullmatch, ("__smp_now_ns", "__copy_tls", "__udivti3", "__multi3")))
+
+
+def disassemble(path: Path) -> str:
+    """Returns an object's code in words."""
+    command = ["llvm-objdump-19", "-d", "--no-show-raw-insn", path]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("tests", [False, True], ids=["image", "test image"])
+def test_no_code_of_the_kernel_uses_floats(tests: bool) -> None:
+    chosen = settings.read()
+    if chosen.arch != "x86_64":
+        pytest.skip("the search knows x86_64's registers")
+    found = images.build_images(chosen, tests=tests)
+    # The compiler's whole library is in the object; what the linker took from it is in its map.
+    linked = set(re.findall(r"kernel\.o:\((\.text[^)]*)\)", Path(f"{found.kernel(tests)}.map").read_text()))
+    assert len(linked) > 1000
+    assert sections_with_floats(disassemble(found.folder / "link" / "kernel.o")) & linked == set()
+    assert {name for name in linked if HELPERS.fullmatch(name.removeprefix(".text."))} == set()
+
+
+def test_no_declaration_in_the_kernel_has_a_float() -> None:
+    floats = re.compile(r"\b(?:f16|f32|f64|f128|c_float|c_double)\b")
+    lines = [
+        f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()}"
+        for crate in CRATES
+        for path in sorted((REPOSITORY / crate / "src").rglob("*.rs"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if floats.search(line.split("//")[0])
+    ]
+    assert lines == []
