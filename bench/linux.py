@@ -13,9 +13,8 @@ import lzma
 import shutil
 import stat
 import subprocess
-import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def _kernel(progress: Progress) -> Path:
 
 def unpack_kernel(compressed: bytes) -> bytes:
     """Returns the ELF file inside a bzImage: whatever decompresses to one is it."""
-    formats = (
+    formats: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
         (b"\xfd7zXZ\0", lambda data: lzma.LZMADecompressor().decompress(data)),
         (b"\x1f\x8b\x08", lambda data: zlib.decompressobj(wbits=31).decompress(data)),
         (b"BZh", lambda data: bz2.BZ2Decompressor().decompress(data)),
@@ -190,8 +189,7 @@ def _python(settings: Settings, libraries: images.Libraries, progress: Progress)
         log = "linux-reference"
         source = fetch.sources()["musl"]
         if not (work / source.folder).is_dir():
-            with tarfile.open(fetch.fetch(source, progress)) as archive:
-                archive.extractall(work / "unpacked", filter="data")
+            fetch.unpack(fetch.fetch(source, progress), work / "unpacked")
             (work / "unpacked" / source.folder).rename(work / source.folder)
         sysroot = work / "sysroot"
         compiler = f"{toolchain.CLANG} --target={target.triple}"

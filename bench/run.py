@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
@@ -49,7 +50,7 @@ def main() -> int:
     systems = [System("PythonOS", ours)]
     about = {"memory": MEMORY, "threads": "free" if chosen.free_threading else "GIL"}
     if reference is not None:
-        systems.append(System("Linux", lambda cpus, memory, argv: reference.command(chosen, cpus, memory, argv)))
+        systems.append(System("Linux", partial(reference.command, chosen)))
         about["Linux"] = f"{reference.version}, {' '.join(linux.TUNING)}"
     began = time.monotonic()
 

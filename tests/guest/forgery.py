@@ -89,7 +89,7 @@ def function(address: int) -> Callable[[], object]:
     # PyCFunctionObject: m_ml, m_self, m_module, m_weakreflist, vectorcall
     fake = header(types.BuiltinFunctionType) + struct.pack("<QQQQQ", definition, 0, 0, 0, address)
     found: Callable[[], object] = object_at(address_of_data(fake))
-    assert type(found) is types.BuiltinFunctionType
+    assert isinstance(found, types.BuiltinFunctionType)
     return found
 
 

@@ -83,7 +83,7 @@ def prepare() -> None:
     support.has_subprocess_support = False
     for name in ("LOOPBACK_TIMEOUT", "SHORT_TIMEOUT", "LONG_TIMEOUT"):
         setattr(support, name, getattr(support, name) * PATIENCE)
-    subprocess.Popen.__init__ = refuse  # type: ignore[method-assign]
+    setattr(subprocess.Popen, "__init__", refuse)  # noqa: B010  (types call a method constant)
     _posixsubprocess.fork_exec = refuse  # multiprocessing calls it directly
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
         if hasattr(os, name):

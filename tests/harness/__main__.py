@@ -91,7 +91,7 @@ def pytest(settings: Settings, arguments: Sequence[str]) -> int:
         raise StepFailed("no pytest (try `make setup`)")
     words = [*arguments, *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
     if not any(not word.startswith("-") for word in words):
-        words += ["-m", "not slow", "tests"]
+        words.append("tests")
     return subprocess.run([python, "-m", "pytest", *words], cwd=REPOSITORY, check=False).returncode
 
 
