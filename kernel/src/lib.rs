@@ -23,6 +23,7 @@ pub mod memory;
 mod panic;
 pub mod power;
 pub mod process;
+pub mod provoke;
 pub mod python;
 #[cfg(target_os = "none")]
 pub mod report;

@@ -17,6 +17,7 @@ use smp::{CpuId, Thread};
 
 use crate::arch::{self, Registers, guarded, power};
 use crate::cmdline::PanicAction;
+use crate::memory::STACK_GUARD_SIZE;
 use crate::{log, symbols};
 
 /// Stack frames that a backtrace shows: so many of the newest and of the oldest.
@@ -65,21 +66,42 @@ pub fn is_in_progress_here() -> bool {
     REPORTER.load(Ordering::Relaxed) == arch::this_cpu().0
 }
 
-#[repr(C, align(64))]
-struct Stack<const N: usize>(core::cell::UnsafeCell<[u8; N]>);
+/// A stack above its guard page.
+#[repr(C, align(4096))]
+struct Stack<const N: usize> {
+    guard: [u8; STACK_GUARD_SIZE],
+    memory: core::cell::UnsafeCell<[u8; N]>,
+}
 
 // SAFETY: only the one reporting CPU uses it, as a stack.
 unsafe impl<const N: usize> Sync for Stack<N> {}
 
 impl<const N: usize> Stack<N> {
+    const fn new() -> Self {
+        Self {
+            guard: [0; STACK_GUARD_SIZE],
+            memory: core::cell::UnsafeCell::new([0; N]),
+        }
+    }
+
     fn top(&self) -> usize {
-        self.0.get() as usize + N
+        self.memory.get() as usize + N
     }
 }
 
-static STACK: Stack<STACK_SIZE> = Stack(core::cell::UnsafeCell::new([0; STACK_SIZE]));
-static CALL_STACK: Stack<CALL_STACK_SIZE> =
-    Stack(core::cell::UnsafeCell::new([0; CALL_STACK_SIZE]));
+static STACK: Stack<STACK_SIZE> = Stack::new();
+static CALL_STACK: Stack<CALL_STACK_SIZE> = Stack::new();
+
+/// How many stacks the report has.
+pub const STACK_GUARDS: usize = 2;
+
+/// Returns the pages below the report's stacks, which are not to be mapped.
+pub fn stack_guards() -> [usize; STACK_GUARDS] {
+    [
+        &raw const STACK.guard as usize,
+        &raw const CALL_STACK.guard as usize,
+    ]
+}
 
 /// The report's way out.
 struct Out;

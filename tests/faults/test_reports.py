@@ -60,6 +60,21 @@ def test_c_stack_overflow(machines: Machines) -> None:
     check_report(report, "stack_overflow")
 
 
+@pytest.mark.parametrize("stack", ["kernel", "interrupt"])
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_kernel_stack_overflow(machines: Machines, stack: str, cpu: int) -> None:
+    report = crash(machines, 2, f"crash.{stack}_stack_overflow", cpu)
+    first_line = r"FATAL kernel stack overflow: write at 0x([0-9a-f]+), the guard page of a stack\r?\n"
+    found = re.search(first_line, report)
+    assert found, report
+    check_report(report, "dig", cpu)
+    assert re.search(r'Thread: \d+ "digger"', report), report
+    assert re.search(r"kernel::provoke::dig\+", report), report
+    # The fault is the first touch of the page below the stack, not of what lies beyond it.
+    rsp = re.search(r"RSP 0x([0-9a-f]+)", report)
+    assert rsp and abs(int(rsp[1], 16) - int(found[1], 16)) <= 4096, report
+
+
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_deliberate_panic(machines: Machines, cpus: int) -> None:
     report = crash(machines, cpus, "crash.panic")

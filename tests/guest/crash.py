@@ -24,10 +24,37 @@ def abort() -> None:
     os.abort()
 
 
+def ask_for(letter: str) -> None:
+    """Asks the kernel for one of the crashes it has on offer."""
+    with open("/proc/sysrq-trigger", "w", encoding="ascii") as trigger:
+        trigger.write(letter)
+
+
 def panic() -> None:
     """Asks the kernel to panic."""
-    with open("/proc/sysrq-trigger", "w", encoding="ascii") as trigger:
-        trigger.write("c")
+    ask_for("c")
+
+
+def kernel_stack_overflow(cpu: int) -> None:
+    """Overflows the kernel stack of a thread on CPU `cpu`."""
+    on_cpu(cpu, "x")
+
+
+def interrupt_stack_overflow(cpu: int) -> None:
+    """Overflows the interrupt stack of CPU `cpu`."""
+    on_cpu(cpu, "y")
+
+
+def on_cpu(cpu: int, letter: str) -> None:
+    """Crashes in a second thread, on CPU `cpu`."""
+
+    def dig() -> None:
+        os.sched_setaffinity(0, {cpu})
+        ask_for(letter)
+
+    digger = threading.Thread(target=dig, name="digger")
+    digger.start()
+    digger.join()
 
 
 def fault_here(cpu: int) -> None:

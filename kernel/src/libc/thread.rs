@@ -217,6 +217,7 @@ fn end_thread(status: i32) -> ! {
     if clear_child_tid != 0 && store_user_u32(clear_child_tid, 0).is_ok() {
         smp::futex_wake(clear_child_tid, 1, u32::MAX);
     }
+    memory::trim_kernel_stacks();
     smp::exit_current()
 }
 

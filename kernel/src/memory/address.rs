@@ -1,6 +1,6 @@
 //! Physical addresses, and where the kernel sees them.
 
-use crate::arch::page_table::{SCATTERED_RANGE, direct_map};
+use crate::arch::page_table::{DEVICE_RANGE, direct_map};
 
 /// The size of a page and of a physical frame, in bytes.
 pub const PAGE_SIZE: usize = mmap_shim::PAGE_SIZE;
@@ -29,5 +29,5 @@ pub fn virt_to_phys(pointer: *const u8) -> PhysAddr {
 /// Tells whether an address of kernel memory lies in the direct map.
 #[inline]
 pub(super) fn is_in_direct_map(address: usize) -> bool {
-    address >= direct_map() && !SCATTERED_RANGE.contains(&address)
+    (direct_map()..DEVICE_RANGE.start).contains(&address)
 }

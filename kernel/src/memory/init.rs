@@ -1,11 +1,12 @@
 //! Takes memory over from the boot loader: frames first, then the final page tables, then the rest.
 
 use super::tables::PageTables;
-use super::{PAGE_SIZE, PhysAddr, address_space, frames, mmio, phys_to_virt, scattered};
+use super::{PAGE_SIZE, PhysAddr, address_space, frames, mmio, phys_to_virt, scattered, stacks};
 use crate::arch::page_table::{
-    self, DEVICE_RANGE, Memory, SCATTERED_RANGE, USER_RANGE, direct_map,
+    self, DEVICE_RANGE, Memory, SCATTERED_RANGE, STACK_RANGE, USER_RANGE, direct_map,
 };
 use crate::boot::{BootInfo, PhysRange, RangeList};
+use core::ops::Range;
 use mmap_shim::{Frame, NoMemory, Protection};
 use spin::Once;
 
@@ -36,13 +37,19 @@ pub fn init(boot_info: &BootInfo) {
     TABLES.call_once(|| tables);
     mmio::init(tables);
     scattered::init(tables);
+    stacks::init(tables);
     address_space::init(tables).expect("a frame, at boot");
 }
 
-/// Switches a secondary CPU to the final page tables.
+/// Returns the root of the final page tables.
+pub fn page_table_root() -> Frame {
+    TABLES.get().expect("memory::init has run").root()
+}
+
+/// Puts the checks that the final page tables rely on in force on a secondary CPU, which uses them already.
 pub fn init_secondary() {
     let tables = TABLES.get().expect("memory::init has run");
-    // SAFETY: the boot CPU built them; they map the image, which the caller runs in.
+    // SAFETY: the boot CPU built them; they map the image and the caller's stack.
     unsafe { page_table::activate(tables.root()) };
 }
 
@@ -101,9 +108,7 @@ unsafe fn add(free: &RangeList<128>) {
 fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
     let tables = PageTables::new()?;
     for (section, protection, _) in page_table::image_sections() {
-        let start = PhysAddr(section.start as u64);
-        let len = section.len().next_multiple_of(PAGE_SIZE);
-        tables.map_range(section.start, start, len, protection, Memory::Normal)?;
+        map_section(&tables, section, protection)?;
     }
     let (mut ram, mut archives) = (RangeList::<128>::new(), RangeList::<128>::new());
     for range in boot_info.ram() {
@@ -121,8 +126,28 @@ fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
     map_directly(&tables, &archives, Protection::READ)?;
     tables.reserve(DEVICE_RANGE)?;
     tables.reserve(SCATTERED_RANGE)?;
+    tables.reserve(STACK_RANGE)?;
     debug_assert!(USER_RANGE.start >= BOOT_MAPPED as usize);
     Ok(tables)
+}
+
+/// Maps a section of the image where it lies, but for the guard pages in it.
+fn map_section(
+    tables: &PageTables,
+    section: Range<usize>,
+    protection: Protection,
+) -> Result<(), NoMemory> {
+    let end = section.end.next_multiple_of(PAGE_SIZE);
+    let mut at = section.start;
+    while at < end {
+        let guards = page_table::image_guards().into_iter();
+        let gap = guards.filter(|guard| (at..end).contains(guard)).min();
+        let stop = gap.unwrap_or(end);
+        let start = PhysAddr(at as u64);
+        tables.map_range(at, start, stop - at, protection, Memory::Normal)?;
+        at = stop + PAGE_SIZE;
+    }
+    Ok(())
 }
 
 fn map_directly(

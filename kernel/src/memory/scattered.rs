@@ -1,7 +1,6 @@
 //! Kernel memory in a row, from frames that are not: for when free memory has gone to pieces.
 //!
-//! The kernel heap and kernel stacks like blocks of frames, which the direct map shows in a row. A
-//! machine whose free frames lie scattered between pages of programs has none, and must not stop for that.
+//! The kernel heap likes blocks of frames, which the direct map shows in a row. A machine whose free frames lie scattered between pages of programs has none, and must not stop for that.
 //! So single frames are mapped one after another in a range of its own. What is given back
 //! is kept for the next who asks, mapped as it is: so nothing ever needs to be shot down.
 
@@ -31,10 +30,6 @@ static SCATTERED: SpinLock<Scattered> = SpinLock::new(Scattered {
 });
 
 /// Starts the range in these tables, which have the upper levels for it.
-#[cfg_attr(
-    not(any(test, target_os = "none")),
-    expect(dead_code, reason = "only tests set memory up on the host")
-)]
 pub(super) fn init(tables: PageTables) {
     SCATTERED.lock().tables = Some(tables);
 }

@@ -51,6 +51,11 @@ pub fn halt_forever() -> ! {
 }
 
 /// Ends the test.
+pub fn interrupt_stack_top() -> usize {
+    panic!("the host has no interrupt stacks")
+}
+
+/// Ends the test.
 pub fn report_fatal_signal(signal: i32, address: usize, _registers: Option<&Registers>) -> ! {
     panic!("fatal signal {signal} (address {address:#x})")
 }

@@ -15,6 +15,8 @@ pub const USER_RANGE: core::ops::Range<usize> = 0x1_0020_0000..0x7fff_ffff_f000;
 pub const DEVICE_RANGE: core::ops::Range<usize> = 0xffff_c000_0000_0000..0xffff_c080_0000_0000;
 /// Where memory of the kernel's own is seen in a row whose frames are not.
 pub const SCATTERED_RANGE: core::ops::Range<usize> = 0xffff_c080_0000_0000..0xffff_c100_0000_0000;
+/// Where kernel stacks would be.
+pub const STACK_RANGE: core::ops::Range<usize> = 0xffff_c100_0000_0000..0xffff_c180_0000_0000;
 
 /// Bytes of pretended physical memory.
 pub const PHYSICAL_MEMORY: usize = 64 << 20;
@@ -137,5 +139,10 @@ pub fn flush_page(_address: usize) {}
 
 /// The host has no image of its own.
 pub fn image_sections() -> [(core::ops::Range<usize>, Protection, &'static str); 0] {
+    []
+}
+
+/// The host guards its stacks itself.
+pub fn image_guards() -> [usize; 0] {
     []
 }

@@ -15,6 +15,8 @@
 
 use core::arch::global_asm;
 
+use crate::memory;
+
 /// The boot protocol, as `kernel_entry` receives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -66,7 +68,8 @@ global_asm!(
     ".global boot_pdpt",
     "boot_pdpt: .skip 4096",
     "boot_pds: .skip 4 * 4096",
-    ".global boot_stack_bottom, boot_stack_top",
+    ".global boot_stack_guard, boot_stack_bottom, boot_stack_top",
+    "boot_stack_guard: .skip {guard_size}",
     "boot_stack_bottom: .skip {stack_size}",
     "boot_stack_top:",
     ".popsection",
@@ -148,10 +151,10 @@ global_asm!(
     "mov eax, cr4",
     "or eax, 0x6a0",
     "mov cr4, eax",
-    // EFER: LME (8).
+    // EFER: LME (8), and NXE (11), as the final page tables have pages that cannot be executed.
     "mov ecx, 0xc0000080",
     "rdmsr",
-    "or eax, 0x100",
+    "or eax, 0x900",
     "wrmsr",
     // CR0: PE (0), MP (1), NE (5), WP (16), PG (31); without EM (2), TS (3),
     // AM (18), NW (29), CD (30).
@@ -175,6 +178,7 @@ global_asm!(
     "call {kernel_entry}",
     "ud2",
     ".popsection",
+    guard_size = const memory::STACK_GUARD_SIZE,
     stack_size = const BOOT_STACK_SIZE,
     pvh = const Protocol::Pvh as u32,
     multiboot2 = const Protocol::Multiboot2 as u32,
@@ -184,6 +188,8 @@ global_asm!(
 unsafe extern "C" {
     /// The boot tables' 512 entries of 1 GiB each.
     pub static boot_pdpt: u8;
+    /// The page below the boot CPU's first stack, which the final page tables leave out.
+    pub static boot_stack_guard: u8;
     /// The boot CPU's first stack, lowest address.
     pub static boot_stack_bottom: u8;
     /// The boot CPU's first stack, one past the highest address.

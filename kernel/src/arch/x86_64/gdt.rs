@@ -3,7 +3,7 @@
 //! Every vector enters on a stack of its own through the interrupt stack table,
 //! because the code that is interrupted may use the 128 bytes below its stack
 //! pointer (the System V ABI's red zone), and because its stack may be the very
-//! thing that is broken.
+//! thing that is broken. Each has an unmapped page below it.
 //!
 //! | IST | for | nesting |
 //! |---|---|---|
@@ -14,11 +14,15 @@
 //! | 5 | machine check | does not return |
 //! | 6 | all other exceptions | as page fault |
 
+use core::mem::offset_of;
+
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, FS, SS, Segment};
 use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
+
+use crate::memory::STACK_GUARD_SIZE;
 
 /// IST entry (1 to 7) of devices, timer and IPIs.
 pub const IST_INTERRUPT: usize = 1;
@@ -33,35 +37,94 @@ pub const IST_MACHINE_CHECK: usize = 5;
 /// IST entry of all other exceptions.
 pub const IST_EXCEPTION: usize = 6;
 
-/// Bytes of one nesting level of the exception stacks.
-pub const LEVEL_SIZE: usize = 12 * 1024;
+/// Bytes from one nesting level of the exception stacks to the next.
+pub const LEVEL_SIZE: usize = size_of::<Stack<{ 12 * 1024 }>>();
 /// Levels of the exception stacks: a fault, one in its handler, one in the report of that.
 const LEVELS: usize = 3;
 const INTERRUPT_STACK_SIZE: usize = 16 * 1024;
 const SMALL_STACK_SIZE: usize = 8 * 1024;
 
-#[repr(C, align(64))]
-struct Stack<const N: usize>([u8; N]);
+/// A page that is not mapped.
+#[repr(C, align(4096))]
+struct Guard([u8; STACK_GUARD_SIZE]);
+
+/// A stack above its guard page.
+#[repr(C, align(4096))]
+struct Stack<const N: usize> {
+    guard: Guard,
+    memory: [u8; N],
+}
+
+impl<const N: usize> Stack<N> {
+    const fn new() -> Self {
+        Self {
+            guard: Guard([0; STACK_GUARD_SIZE]),
+            memory: [0; N],
+        }
+    }
+}
+
+/// Stacks for as many faults inside each other as there are levels, the first one on the highest.
+#[repr(C, align(4096))]
+struct NestedStack {
+    /// Where one more would begin.
+    below: Guard,
+    levels: [Stack<{ 12 * 1024 }>; LEVELS],
+}
+
+impl NestedStack {
+    const fn new() -> Self {
+        Self {
+            below: Guard([0; STACK_GUARD_SIZE]),
+            levels: [const { Stack::new() }; LEVELS],
+        }
+    }
+}
 
 /// One CPU's interrupt stacks.
+#[repr(C, align(4096))]
 pub struct InterruptStacks {
     interrupt: Stack<INTERRUPT_STACK_SIZE>,
-    page_fault: Stack<{ LEVEL_SIZE * LEVELS }>,
+    page_fault: NestedStack,
     nmi: Stack<SMALL_STACK_SIZE>,
     double_fault: Stack<SMALL_STACK_SIZE>,
     machine_check: Stack<SMALL_STACK_SIZE>,
-    exception: Stack<{ LEVEL_SIZE * LEVELS }>,
+    exception: NestedStack,
 }
+
+/// Where the guard pages are in an [`InterruptStacks`].
+pub const STACK_GUARDS: [usize; 4 + 2 * (1 + LEVELS)] = {
+    const fn nested(at: usize) -> [usize; 1 + LEVELS] {
+        let first = at + offset_of!(NestedStack, levels);
+        [at, first, first + LEVEL_SIZE, first + 2 * LEVEL_SIZE]
+    }
+    let page_fault = nested(offset_of!(InterruptStacks, page_fault));
+    let exception = nested(offset_of!(InterruptStacks, exception));
+    [
+        offset_of!(InterruptStacks, interrupt),
+        offset_of!(InterruptStacks, nmi),
+        offset_of!(InterruptStacks, double_fault),
+        offset_of!(InterruptStacks, machine_check),
+        page_fault[0],
+        page_fault[1],
+        page_fault[2],
+        page_fault[3],
+        exception[0],
+        exception[1],
+        exception[2],
+        exception[3],
+    ]
+};
 
 impl InterruptStacks {
     pub const fn new() -> Self {
         Self {
-            interrupt: Stack([0; INTERRUPT_STACK_SIZE]),
-            page_fault: Stack([0; LEVEL_SIZE * LEVELS]),
-            nmi: Stack([0; SMALL_STACK_SIZE]),
-            double_fault: Stack([0; SMALL_STACK_SIZE]),
-            machine_check: Stack([0; SMALL_STACK_SIZE]),
-            exception: Stack([0; LEVEL_SIZE * LEVELS]),
+            interrupt: Stack::new(),
+            page_fault: NestedStack::new(),
+            nmi: Stack::new(),
+            double_fault: Stack::new(),
+            machine_check: Stack::new(),
+            exception: NestedStack::new(),
         }
     }
 }
@@ -79,7 +142,7 @@ pub unsafe fn load(
     tss: *mut TaskStateSegment,
     stacks: *mut InterruptStacks,
 ) {
-    fn top<const N: usize>(stack: *mut Stack<N>) -> VirtAddr {
+    fn top<T>(stack: *mut T) -> VirtAddr {
         // SAFETY: one past the end of the same object.
         VirtAddr::from_ptr(unsafe { stack.add(1) })
     }

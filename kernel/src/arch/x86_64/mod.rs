@@ -41,7 +41,7 @@ pub use cpu::{
 };
 pub use legacy::{LEGACY_CALLS, LEGACY_NAMES};
 pub use machine::Machine;
-pub use per_cpu::{current as current_thread, this_cpu_id as this_cpu};
+pub use per_cpu::{current as current_thread, interrupt_stack_top, this_cpu_id as this_cpu};
 pub use signal::report_fatal_signal;
 pub use start::{
     cpu_count, init_early, init_interrupts, start_secondary_cpus, wait_for_secondary_cpus,

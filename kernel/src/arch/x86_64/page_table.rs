@@ -5,8 +5,10 @@
 //! SDM volume 3, 4.5.4): 9 says that the frame is the page's own, 10 that the entry is in use, so that
 //! a page without any right keeps its frame.
 
+use super::{entry, gdt, per_cpu};
 use crate::boot::PhysRange;
 use crate::memory::{Access, Frame};
+use crate::report;
 use mmap_shim::{Owner, Protection};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr3Flags, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags};
@@ -23,6 +25,8 @@ pub const USER_RANGE: core::ops::Range<usize> = 0x1_0020_0000..0x7fff_ffff_f000;
 pub const DEVICE_RANGE: core::ops::Range<usize> = 0xffff_c000_0000_0000..0xffff_c080_0000_0000;
 /// Where memory of the kernel's own is seen in a row whose frames are not.
 pub const SCATTERED_RANGE: core::ops::Range<usize> = 0xffff_c080_0000_0000..0xffff_c100_0000_0000;
+/// Where kernel stacks are, with guard pages between.
+pub const STACK_RANGE: core::ops::Range<usize> = 0xffff_c100_0000_0000..0xffff_c180_0000_0000;
 
 const OWNED: Bits = Bits::BIT_9;
 const USED: Bits = Bits::BIT_10;
@@ -235,3 +239,19 @@ pub fn image_sections() -> [(core::ops::Range<usize>, Protection, &'static str);
         ),
     ]
 }
+
+/// Returns the pages of the image that are not mapped: one below each stack that lies in it.
+pub fn image_guards() -> [usize; IMAGE_GUARDS] {
+    let mut guards = [0; IMAGE_GUARDS];
+    let boot = [&raw const entry::boot_stack_guard as usize];
+    let all = boot
+        .into_iter()
+        .chain(per_cpu::boot_stack_guards())
+        .chain(report::stack_guards());
+    for (place, guard) in guards.iter_mut().zip(all) {
+        *place = guard;
+    }
+    guards
+}
+
+const IMAGE_GUARDS: usize = 1 + gdt::STACK_GUARDS.len() + report::STACK_GUARDS;

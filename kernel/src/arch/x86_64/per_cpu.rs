@@ -14,6 +14,7 @@ use smp::{CpuId, MAX_CPUS, Thread};
 use x86_64::structures::tss::TaskStateSegment;
 
 use super::gdt::{self, InterruptStacks, Segments};
+use crate::memory;
 
 /// One CPU's data. Assembly uses the first fields by the offsets below.
 #[repr(C)]
@@ -140,16 +141,23 @@ pub fn init_boot_cpu(apic_id: u32) {
     }
 }
 
+/// Returns the guard pages of the boot CPU's interrupt stacks.
+pub fn boot_stack_guards() -> impl Iterator<Item = usize> {
+    let start = BOOT_STACKS.0.get() as usize;
+    gdt::STACK_GUARDS
+        .into_iter()
+        .map(move |offset| start + offset)
+}
+
 /// Makes the data of a secondary CPU, which that CPU then adopts. It lives as
-/// long as the machine runs.
-pub fn new_secondary(id: CpuId, apic_id: u32) -> *mut CpuLocal {
-    // Zeroed in place: the stacks are too large to pass through this one.
-    // SAFETY: stacks are plain bytes.
-    let stacks = Box::leak(unsafe { Box::<InterruptStacks>::new_zeroed().assume_init() });
+/// long as the machine runs. `None` when memory is short.
+pub fn new_secondary(id: CpuId, apic_id: u32) -> Option<*mut CpuLocal> {
+    let stacks = memory::alloc_cpu_stacks(size_of::<InterruptStacks>(), &gdt::STACK_GUARDS)?;
+    let stacks = ptr::with_exposed_provenance_mut(stacks);
     let cpu = Box::into_raw(Box::new(CpuLocal::new(id, apic_id, stacks)));
     // SAFETY: just allocated, and nobody else knows it yet.
     unsafe { (*cpu).this = cpu };
-    cpu
+    Some(cpu)
 }
 
 /// Makes `cpu` the data of the CPU that runs this: loads its segments and its
@@ -169,6 +177,13 @@ pub unsafe fn adopt(cpu: *mut CpuLocal) {
     let index = unsafe { (*cpu).id.index() };
     // Release pairs with the Acquire in `cpu`: the data is complete.
     CPUS[index].store(cpu, Ordering::Release);
+}
+
+/// The top of this CPU's stack for device interrupts.
+pub fn interrupt_stack_top() -> usize {
+    // SAFETY: the TSS is this CPU's own, and this entry never changes.
+    let table = unsafe { (*this_cpu().tss.get()).interrupt_stack_table };
+    table[gdt::IST_INTERRUPT - 1].as_u64() as usize
 }
 
 /// The data of a CPU that has come up.

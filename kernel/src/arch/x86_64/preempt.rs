@@ -19,7 +19,7 @@ use smp::Thread;
 use super::fpu;
 use super::per_cpu::{self, RESUME_OFFSET, Resume};
 use super::trap_stubs::TrapFrame;
-use crate::memory::KERNEL_STACK_SIZE;
+use crate::memory::{KERNEL_STACK_SIZE, STACK_GUARD_SIZE};
 
 /// The vector that a trampoline reports when no exception brought it there.
 const NO_EXCEPTION: u64 = 256;
@@ -191,7 +191,8 @@ pub fn stack_kind(rsp: u64) -> StackKind {
     // SAFETY: the running thread is alive; its first word is the end of its
     // kernel stack.
     let top = unsafe { thread.cast::<u64>().read() };
-    if (top - KERNEL_STACK_SIZE as u64..=top).contains(&rsp) {
+    // The guard page counts: who overflows has the stack pointer there.
+    if (top - (STACK_GUARD_SIZE + KERNEL_STACK_SIZE) as u64..=top).contains(&rsp) {
         StackKind::Kernel
     } else {
         StackKind::User

@@ -28,6 +28,8 @@ static STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static DATA: [AtomicPtr<CpuLocal>; MAX_CPUS] =
     [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 static COUNT: AtomicU32 = AtomicU32::new(0);
+/// Physical address of the final page tables.
+static ROOT: AtomicU64 = AtomicU64::new(0);
 /// The boot CPU's time-stamp counter when it started the others.
 static STARTED_AT: AtomicU64 = AtomicU64::new(0);
 /// CPUs that run, the boot CPU among them.
@@ -100,7 +102,10 @@ global_asm!(
     "7: cli",
     "hlt",
     "jmp 7b",
-    "8: mov rsp, qword ptr [{stacks} + rcx * 8]",
+    // Only the final page tables show the stack.
+    "8: mov rax, qword ptr [{root}]",
+    "mov cr3, rax",
+    "mov rsp, qword ptr [{stacks} + rcx * 8]",
     "xor ebp, ebp",
     "mov edi, ecx",
     "call {entry}",
@@ -108,6 +113,7 @@ global_asm!(
     ".popsection",
     ids = sym IDS,
     stacks = sym STACKS,
+    root = sym ROOT,
     max = const MAX_CPUS,
     entry = sym secondary_entry,
 );
@@ -127,6 +133,7 @@ pub fn start_all(boot_info: &BootInfo) {
             "{count} more CPUs than {MAX_CPUS}: they stay unused"
         );
     }
+    ROOT.store(memory::page_table_root().start(), Ordering::Relaxed);
     let me = per_cpu::this_cpu().apic_id();
     let others = machine
         .cpus
@@ -143,14 +150,12 @@ pub fn start_all(boot_info: &BootInfo) {
             );
             continue;
         }
-        let Some(stack) = memory::alloc_kernel_stack() else {
+        let data = per_cpu::new_secondary(CpuId(count as u32 + 1), id);
+        let (Some(data), Some(stack)) = (data, memory::alloc_kernel_stack()) else {
             log::warn!("kernel.smp", "no memory for more CPUs");
             break;
         };
-        DATA[count].store(
-            per_cpu::new_secondary(CpuId(count as u32 + 1), id),
-            Ordering::Relaxed,
-        );
+        DATA[count].store(data, Ordering::Relaxed);
         STACKS[count].store(stack as u64, Ordering::Relaxed);
         // Release: a CPU that finds its id finds the rest. It does not read
         // before the start-up interrupt that follows.
@@ -221,7 +226,7 @@ pub fn start_again(boot_info: &BootInfo) {
 }
 
 /// Where a secondary CPU reaches Rust: on the stack that it will idle on, with
-/// the boot tables and interrupts off.
+/// the final page tables and interrupts off.
 extern "C" fn secondary_entry(index: u32) -> ! {
     let index = index as usize;
     // SAFETY: the data was made for this CPU, and it alone came here with this

@@ -114,12 +114,14 @@ fn is_c_code(frame: &TrapFrame) -> bool {
 
 /// Reports an exception that nobody handles.
 fn fail(frame: &TrapFrame, address: Option<usize>) -> ! {
-    let title = match frame.vector {
-        VECTOR_PAGE_FAULT if address.is_some_and(|address| is_stack_overflow(frame, address)) => {
-            "stack overflow"
-        }
-        vector => exception_name(vector),
+    // A double fault comes of a page fault that found no stack either; CR2 tells where.
+    let touched = match frame.vector {
+        VECTOR_DOUBLE_FAULT => Some(Cr2::read_raw() as usize),
+        _ => address,
     };
+    let title = touched
+        .and_then(|touched| stack_overflow(frame, touched))
+        .unwrap_or_else(|| exception_name(frame.vector));
     match address {
         Some(address) => {
             let error = PageFaultErrorCode::from_bits_truncate(frame.error);
@@ -136,6 +138,8 @@ fn fail(frame: &TrapFrame, address: Option<usize>) -> ! {
                 "which the page's protection forbids"
             } else if address < memory::PAGE_SIZE {
                 "a null pointer"
+            } else if memory::is_stack_guard(address) {
+                "the guard page of a stack"
             } else {
                 "where nothing is mapped"
             };
@@ -153,12 +157,20 @@ fn fail(frame: &TrapFrame, address: Option<usize>) -> ! {
     }
 }
 
-/// Whether a fault is that of a stack that ran into its guard page: the address
+/// Says which kind of stack ran into its guard page, if the fault is that: the address
 /// is near the stack pointer, and below everything that is mapped there.
-fn is_stack_overflow(frame: &TrapFrame, address: usize) -> bool {
+fn stack_overflow(frame: &TrapFrame, address: usize) -> Option<&'static str> {
     // A call pushes one word; a prologue may probe or skip some pages.
     const REACH: u64 = 64 * 1024;
-    (address as u64).abs_diff(frame.rsp) < REACH && page_table::USER_RANGE.contains(&address)
+    if (address as u64).abs_diff(frame.rsp) >= REACH {
+        None
+    } else if memory::is_stack_guard(address) {
+        Some("kernel stack overflow")
+    } else {
+        page_table::USER_RANGE
+            .contains(&address)
+            .then_some("stack overflow")
+    }
 }
 
 fn exception_name(vector: u64) -> &'static str {

@@ -3,7 +3,7 @@
 use crate::fs::fd_table;
 use crate::libc::errno::Errno;
 use crate::libc::{random, system};
-use crate::{arch, log, process};
+use crate::{arch, log, process, provoke};
 use alloc::string::String;
 use core::fmt::Write;
 use smp::ThreadName;
@@ -117,6 +117,9 @@ pub fn system_request(_: u32, bytes: &[u8]) -> Made {
             b'o' => arch::power::poweroff(),
             b'b' => arch::power::reboot(),
             b'c' => panic!("crash asked for by /proc/sysrq-trigger"),
+            // Linux has no letters for these two.
+            b'x' => provoke::kernel_stack_overflow(),
+            b'y' => provoke::interrupt_stack_overflow(),
             // Memory is all there is to bring to the disk.
             b's' => log::info!("kernel.vfs", "sync: all file systems are in memory"),
             b'\n' => {}
