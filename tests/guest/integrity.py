@@ -84,6 +84,41 @@ def byte_strings(threads: int, seconds: float) -> dict[str, object]:
     return {"errors": errors, "passes": passes}
 
 
+def wide_registers(threads: int, seconds: float) -> dict[str, object]:
+    """Hashes with BLAKE2b, which keeps its state in the 256-bit YMM registers where the CPU has AVX2.
+
+    Signals interrupt the main thread meanwhile, whose handler hashes too.
+    """
+    import hashlib
+    import signal
+
+    data = random.Random(0).randbytes(200_000)
+    passes = [0] * threads
+    handled = [0]
+
+    def digest(number: int) -> bytes:
+        return hashlib.blake2b(data[number:], salt=number.to_bytes(16, "little")).digest()
+
+    def body(number: int) -> None:
+        expected = digest(number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if digest(number) != expected:
+                raise AssertionError(f"thread {number}: another digest")
+            passes[number] += 1
+
+    def handler(_number: int, _frame: object) -> None:
+        handled[0] += 1
+        digest(999)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+    errors = run_all([lambda number=number: body(number) for number in range(threads)])  # type: ignore[misc]
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    return {"errors": errors, "passes": passes, "handled": handled[0]}
+
+
 def shared_mappings(threads: int, seconds: float) -> dict[str, object]:
     """Maps, fills, checks and unmaps memory in all threads at once.
 

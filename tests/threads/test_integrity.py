@@ -25,6 +25,14 @@ def test_simd_registers_survive_preemption(machines: Machines, cpus: int) -> Non
 
 
 @CPUS
+def test_wide_registers_survive_preemption_and_signals(machines: Machines, cpus: int) -> None:
+    result = machines.shared(Shape(cpus=cpus)).call("integrity.wide_registers", 8, SECONDS)
+    assert result["errors"] == []
+    assert min(result["passes"]) > 0
+    assert result["handled"] > 0
+
+
+@CPUS
 def test_no_cpu_sees_stale_mappings(machines: Machines, cpus: int) -> None:
     result = machines.shared(Shape(cpus=cpus)).call("integrity.shared_mappings", 8, SECONDS)
     assert result["errors"] == []
