@@ -19,6 +19,7 @@ pub mod libc;
 pub mod log;
 mod log_ring;
 pub mod memory;
+pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod power;

@@ -6,7 +6,9 @@ use spin::Once;
 use crate::boot::{BootInfo, PhysRange};
 use crate::libc::time;
 use crate::memory::PhysAddr;
-use crate::{arch, cmdline, console, drivers, fs, libc, log, memory, python, report, self_test};
+use crate::{
+    arch, cmdline, console, drivers, fs, libc, log, memory, net, python, report, self_test,
+};
 
 smp::platform!(arch::Machine);
 
@@ -62,6 +64,7 @@ extern "C" fn init(_: usize) -> ! {
     )
     .expect("an empty file system takes its first directories");
     drivers::init();
+    net::timers::init();
     console::init().expect("memory for the console's thread");
     fs::system::open_standard_streams().expect("/dev has a console");
     python::configure(cmdline::options());

@@ -67,6 +67,23 @@ impl Options {
         self.send_buffer.load(Ordering::Relaxed) as usize
     }
 
+    /// Returns the receive buffer's size.
+    pub fn receive_buffer(&self) -> usize {
+        self.receive_buffer.load(Ordering::Relaxed) as usize
+    }
+
+    /// Returns how long close(2) takes to deliver what is still to be sent (SO_LINGER), if set.
+    pub fn linger_seconds(&self) -> Option<u32> {
+        let lingers = self.lingers.load(Ordering::Relaxed);
+        lingers.then(|| self.linger_seconds.load(Ordering::Relaxed))
+    }
+
+    /// Takes over another socket's switches, as an accepted connection does from its listener.
+    pub fn copy_switches(&self, other: &Options) {
+        self.switches
+            .store(other.switches.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Leaves an error for the next call to report.
     pub fn set_error(&self, errno: Errno) {
         self.error.store(errno.number() as u32, Ordering::Release);

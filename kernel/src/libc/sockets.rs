@@ -6,11 +6,13 @@ use super::errno::{Errno, SysResult};
 use super::open::put_pair;
 use crate::fs::description::Description;
 use crate::fs::fd_table::FILES;
-use crate::fs::file::OpenFlags;
+use crate::fs::file::{File, OpenFlags};
 use crate::fs::io::{IoVec, UserBuffers};
 use crate::fs::socket::{Outgoing, Received, Socket};
 use crate::fs::unix::{Kind, UnixSocket};
 use crate::memory::user;
+use crate::net;
+use crate::net::address::Family;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -50,8 +52,8 @@ fn open_flags(flags: u32) -> OpenFlags {
     OpenFlags::RDWR | OpenFlags::from_bits_retain(flags & numbers::O_NONBLOCK)
 }
 
-/// Reads the first three arguments of socket(2) and socketpair(2).
-fn kind_of(family: u32, kind: u32, protocol: u32) -> Result<Kind, Errno> {
+/// Returns the type argument of socket(2) without the flags in it.
+fn type_of(kind: u32) -> Result<u32, Errno> {
     /// The types are below this number, the flags above.
     const TYPE_MASK: u32 = 0xf;
     const TYPES: u32 = 11;
@@ -59,6 +61,11 @@ fn kind_of(family: u32, kind: u32, protocol: u32) -> Result<Kind, Errno> {
     if flags & !SOCK_FLAGS != 0 || number >= TYPES {
         return Err(Errno::EINVAL);
     }
+    Ok(number)
+}
+
+/// Reads the first three arguments of socket(2) and socketpair(2) for local sockets.
+fn kind_of(family: u32, number: u32, protocol: u32) -> Result<Kind, Errno> {
     if family != raw::AF_UNIX {
         return Err(Errno::EAFNOSUPPORT);
     }
@@ -70,8 +77,12 @@ fn kind_of(family: u32, kind: u32, protocol: u32) -> Result<Kind, Errno> {
 
 /// socket(2).
 fn socket(&[family, kind, protocol, ..]: &[usize; 6]) -> SysResult {
-    let kind = kind as u32;
-    let socket = UnixSocket::new(kind_of(family as u32, kind, protocol as u32)?);
+    let (family, kind, protocol) = (family as u32, kind as u32, protocol as u32);
+    let number = type_of(kind)?;
+    let socket: Arc<dyn File> = match Family::from_raw(family) {
+        Some(family) => net::open(family, number, protocol)?,
+        None => UnixSocket::new(kind_of(family, number, protocol)?),
+    };
     FILES.insert(
         Description::new(socket, open_flags(kind)),
         kind & numbers::O_CLOEXEC != 0,
@@ -82,7 +93,11 @@ fn socket(&[family, kind, protocol, ..]: &[usize; 6]) -> SysResult {
 /// socketpair(2).
 fn socketpair(&[family, kind, protocol, fds, ..]: &[usize; 6]) -> SysResult {
     let kind = kind as u32;
-    let (a, b) = UnixSocket::pair(kind_of(family as u32, kind, protocol as u32)?);
+    let number = type_of(kind)?;
+    if Family::from_raw(family as u32).is_some() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let (a, b) = UnixSocket::pair(kind_of(family as u32, number, protocol as u32)?);
     let pair = [
         Description::new(a, open_flags(kind)),
         Description::new(b, open_flags(kind)),

@@ -1,0 +1,339 @@
+//! One end of a TCP connection, from the first SYN until both ends have let go.
+
+use super::link::Link;
+use crate::fs::io::{Sink, Source};
+use crate::libc::errno::{Errno, SysResult};
+use alloc::vec;
+use alloc::vec::Vec;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::IpEndpoint;
+
+/// Bytes of each of a connection's two buffers.
+pub const BUFFER: usize = 64 * 1024;
+/// How long an unanswered SYN is repeated: Linux's `tcp_syn_retries` comes to this.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
+/// How long a closed connection waits for the other end to close (`tcp_fin_timeout`).
+const FIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes a socket of smoltcp's.
+pub fn make() -> Socket<'static> {
+    let buffer = || SocketBuffer::new(vec![0; BUFFER]);
+    let mut socket = Socket::new(buffer(), buffer());
+    // An acknowledgement costs nothing where the other end is in the same memory.
+    socket.set_ack_delay(None);
+    socket
+}
+
+/// One end of a connection.
+pub struct Connection {
+    link: usize,
+    /// smoltcp's socket; `None` once TCP is done with it.
+    handle: Option<SocketHandle>,
+    /// Our address.
+    pub local: IpEndpoint,
+    /// The other end's.
+    pub remote: IpEndpoint,
+    /// Until when an answer to our SYN is waited for; `None`: it has come, or never will.
+    connecting_until: Option<Instant>,
+    /// The other end was there once.
+    was_established: bool,
+    /// What was received but not yet read when TCP was done.
+    rest: Vec<u8>,
+    rest_taken: usize,
+    /// The other end will send nothing more.
+    has_ended: bool,
+    /// We send nothing more.
+    pub is_send_shut: bool,
+    /// We want nothing more.
+    pub is_receive_shut: bool,
+    /// The state that waiters have been told of.
+    seen: Option<(State, usize, usize)>,
+}
+
+impl Connection {
+    /// Starts to connect `socket`, which has been told to, over a link.
+    pub fn connecting(
+        link: usize,
+        handle: SocketHandle,
+        local: IpEndpoint,
+        remote: IpEndpoint,
+        now: Instant,
+    ) -> Self {
+        Connection {
+            connecting_until: Some(now + CONNECT_PATIENCE),
+            was_established: false,
+            ..Connection::accepted(link, handle, local, remote)
+        }
+    }
+
+    /// Makes the end of a connection that came in.
+    pub fn accepted(
+        link: usize,
+        handle: SocketHandle,
+        local: IpEndpoint,
+        remote: IpEndpoint,
+    ) -> Self {
+        Connection {
+            link,
+            handle: Some(handle),
+            local,
+            remote,
+            connecting_until: None,
+            was_established: true,
+            rest: Vec::new(),
+            rest_taken: 0,
+            has_ended: false,
+            is_send_shut: false,
+            is_receive_shut: false,
+            seen: None,
+        }
+    }
+
+    /// Tells whether it waits for the other end's first answer.
+    pub fn is_connecting(&self) -> bool {
+        self.connecting_until.is_some()
+    }
+
+    /// Tells whether TCP still works for it.
+    pub fn is_alive(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    /// Tells whether the other end was there once.
+    pub fn was_established(&self) -> bool {
+        self.was_established
+    }
+
+    /// Tells whether nothing more can come than what has been received.
+    pub fn is_over(&self) -> bool {
+        self.has_ended || self.is_receive_shut || !self.is_alive()
+    }
+
+    /// Returns smoltcp's socket.
+    pub fn socket<'a>(&self, links: &'a mut [Link]) -> Option<&'a mut Socket<'static>> {
+        let handle = self.handle?;
+        Some(links[self.link].sockets.get_mut(handle))
+    }
+
+    /// Takes over what happened; returns the error that the socket has to report, if any, and
+    /// whether anything changed.
+    pub fn settle(&mut self, links: &mut [Link], now: Instant) -> (bool, Option<Errno>) {
+        let was_connecting = self.connecting_until;
+        let (is_send_shut, had_ended) = (self.is_send_shut, self.has_ended);
+        let Some(socket) = self.socket(links) else {
+            return (false, None);
+        };
+        let state = socket.state();
+        let seen = (state, socket.recv_queue(), socket.send_queue());
+        if self.seen == Some(seen) {
+            return (false, None);
+        }
+        let mut error = None;
+        match state {
+            State::Listen | State::SynSent | State::SynReceived => {}
+            State::Established | State::FinWait1 | State::FinWait2 => {
+                socket.set_timeout(None);
+                self.connecting_until = None;
+                self.was_established = true;
+            }
+            State::CloseWait | State::LastAck | State::Closing => {
+                socket.set_timeout(None);
+                self.connecting_until = None;
+                self.was_established = true;
+                self.has_ended = true;
+            }
+            State::TimeWait | State::Closed => {
+                let mut rest = vec![0; socket.recv_queue()];
+                let count = socket.recv_slice(&mut rest).unwrap_or(0);
+                rest.truncate(count);
+                // With nothing left to read smoltcp tells a FIN from a reset.
+                let has_fin =
+                    socket.recv_slice(&mut []) == Err(smoltcp::socket::tcp::RecvError::Finished);
+                if let Some(deadline) = was_connecting {
+                    error = Some(if now >= deadline {
+                        Errno::ETIMEDOUT
+                    } else {
+                        Errno::ECONNREFUSED
+                    });
+                } else if !(has_fin && is_send_shut) {
+                    // Linux: to who has read the end already, a reset is a broken pipe.
+                    error = Some(if had_ended {
+                        Errno::EPIPE
+                    } else {
+                        Errno::ECONNRESET
+                    });
+                }
+                self.rest = rest;
+                self.has_ended = true;
+                self.connecting_until = None;
+                self.remove(links);
+            }
+        }
+        self.seen = Some(seen);
+        (true, error)
+    }
+
+    fn remove(&mut self, links: &mut [Link]) {
+        if let Some(handle) = self.handle.take() {
+            links[self.link].sockets.remove(handle);
+        }
+    }
+
+    /// Returns how many bytes can be read.
+    pub fn readable(&self, links: &mut [Link]) -> usize {
+        match self.socket(links) {
+            Some(socket) => socket.recv_queue(),
+            None => self.rest.len() - self.rest_taken,
+        }
+    }
+
+    /// Returns how many bytes the other end has not acknowledged.
+    pub fn unsent(&self, links: &mut [Link]) -> usize {
+        self.socket(links).map_or(0, |socket| socket.send_queue())
+    }
+
+    /// Tells whether poll(2) calls it writable: as on Linux, when a third of the buffer is free.
+    pub fn is_writable(&self, links: &mut [Link]) -> bool {
+        self.is_send_shut || !self.is_alive() || self.unsent(links) * 3 <= BUFFER * 2
+    }
+
+    /// Moves bytes that have been received to `to`; returns how many. They stay if `is_peek`.
+    pub fn read(&mut self, links: &mut [Link], to: &mut dyn Sink, is_peek: bool) -> SysResult {
+        let Some(socket) = self.socket(links) else {
+            let rest = &self.rest[self.rest_taken..];
+            let count = rest.len().min(to.remaining());
+            to.put(&rest[..count])?;
+            if !is_peek {
+                self.rest_taken += count;
+            }
+            return Ok(count);
+        };
+        if is_peek {
+            let mut bytes = vec![0; socket.recv_queue().min(to.remaining())];
+            let count = socket.peek_slice(&mut bytes).unwrap_or(0);
+            to.put(&bytes[..count])?;
+            return Ok(count);
+        }
+        let mut done = 0;
+        // The buffer is a ring: its bytes lie in two pieces at most.
+        for _ in 0..2 {
+            let step = socket.recv(|bytes| {
+                let count = bytes.len().min(to.remaining());
+                match to.put(&bytes[..count]) {
+                    Ok(()) => (count, Ok(count)),
+                    Err(errno) => (0, Err(errno)),
+                }
+            });
+            match step {
+                Ok(Ok(0)) | Err(_) => break,
+                Ok(Ok(count)) => done += count,
+                Ok(Err(_)) if done > 0 => break,
+                Ok(Err(errno)) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Drops bytes that have been received (MSG_TRUNC); returns how many.
+    pub fn skip(&mut self, links: &mut [Link], most: usize) -> usize {
+        let mut bytes = vec![0; self.readable(links).min(most)];
+        let mut sink = crate::fs::io::KernelSink::new(&mut bytes);
+        self.read(links, &mut sink, false).unwrap_or(0)
+    }
+
+    /// Takes bytes to send, as many as there is room for; returns how many.
+    pub fn write(&mut self, links: &mut [Link], from: &mut dyn Source) -> SysResult {
+        let Some(socket) = self.socket(links) else {
+            return Err(Errno::EPIPE);
+        };
+        let mut done = 0;
+        for _ in 0..2 {
+            let step = socket.send(|room| {
+                let count = room.len().min(from.remaining());
+                match from.take(&mut room[..count]) {
+                    Ok(()) => (count, Ok(count)),
+                    Err(errno) => (0, Err(errno)),
+                }
+            });
+            match step {
+                Err(_) => return Err(Errno::EPIPE),
+                Ok(Ok(0)) => break,
+                Ok(Ok(count)) => done += count,
+                Ok(Err(_)) if done > 0 => break,
+                Ok(Err(errno)) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Sends our FIN after what is still to be sent.
+    pub fn shut_send(&mut self, links: &mut [Link]) {
+        self.is_send_shut = true;
+        if let Some(socket) = self.socket(links) {
+            socket.close();
+        }
+    }
+
+    /// Lets go of it: with a FIN, or with a reset where `is_abrupt` or something received is unread
+    /// (RFC 2525, section 2.17).
+    pub fn close(mut self, links: &mut [Link], is_abrupt: bool) -> Option<Orphan> {
+        let is_abrupt = is_abrupt || self.readable(links) > 0;
+        let socket = self.socket(links)?;
+        if is_abrupt {
+            socket.abort();
+        } else {
+            socket.close();
+        }
+        Some(Orphan {
+            link: self.link,
+            handle: self.handle.take()?,
+            deadline: None,
+        })
+    }
+}
+
+/// A connection that nobody holds any more but the other end has not let go.
+pub struct Orphan {
+    link: usize,
+    handle: SocketHandle,
+    /// When its patience ends.
+    pub deadline: Option<Instant>,
+}
+
+/// What became of an orphan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It waits for the other end.
+    Waits,
+    /// It has a reset to send.
+    Aborts,
+    /// It is gone.
+    Gone,
+}
+
+impl Orphan {
+    /// Takes over what happened.
+    pub fn settle(&mut self, links: &mut [Link], now: Instant) -> Fate {
+        let socket: &mut Socket = links[self.link].sockets.get_mut(self.handle);
+        match socket.state() {
+            // Both ends are in this machine and no packet is under way: nothing old can come back,
+            // which is what TIME-WAIT waits for.
+            State::Closed | State::TimeWait => {
+                links[self.link].sockets.remove(self.handle);
+                return Fate::Gone;
+            }
+            State::FinWait2 => {
+                self.deadline.get_or_insert(now + FIN_PATIENCE);
+            }
+            _ => {}
+        }
+        // Nobody will read what still comes: the other end is told (RFC 1122, section 4.2.2.13).
+        if socket.recv_queue() > 0 || self.deadline.is_some_and(|deadline| now >= deadline) {
+            socket.abort();
+            return Fate::Aborts;
+        }
+        Fate::Waits
+    }
+}

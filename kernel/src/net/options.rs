@@ -1,0 +1,137 @@
+//! The options below level SOL_SOCKET: IPPROTO_IP, IPPROTO_IPV6 and IPPROTO_TCP.
+
+use super::TCP;
+use super::address::Family;
+use crate::fs::socket_options::{Options, words};
+use crate::libc::errno::Errno;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use linux_raw_sys::net as raw;
+use smoltcp::socket::tcp;
+use smoltcp::time::Duration;
+
+/// IPPROTO_IP.
+const IP: u32 = 0;
+/// IPPROTO_IPV6.
+const IPV6: u32 = 41;
+/// The hop limit of a new socket.
+const HOP_LIMIT: u32 = 64;
+/// Seconds of silence before a connection with SO_KEEPALIVE is asked whether it lives (tcp(7)).
+const KEEP_IDLE: u32 = 7200;
+const KEEP_IDLE_MAX: u32 = 32767;
+
+/// The values of one socket.
+pub struct IpOptions {
+    is_v6_only: AtomicBool,
+    has_no_delay: AtomicBool,
+    hop_limit: AtomicU32,
+    keep_idle_seconds: AtomicU32,
+}
+
+impl Default for IpOptions {
+    fn default() -> Self {
+        IpOptions {
+            is_v6_only: AtomicBool::new(false),
+            has_no_delay: AtomicBool::new(false),
+            hop_limit: AtomicU32::new(HOP_LIMIT),
+            keep_idle_seconds: AtomicU32::new(KEEP_IDLE),
+        }
+    }
+}
+
+impl IpOptions {
+    /// Tells whether IPV6_V6ONLY is set.
+    pub fn is_v6_only(&self) -> bool {
+        self.is_v6_only.load(Ordering::Relaxed)
+    }
+
+    /// Returns the hop limit of the packets that the socket sends.
+    pub fn hop_limit(&self) -> u8 {
+        self.hop_limit.load(Ordering::Relaxed) as u8
+    }
+
+    /// Takes over another socket's values, as an accepted connection does from its listener.
+    pub fn copy_from(&self, other: &IpOptions) {
+        let flag = |to: &AtomicBool, from: &AtomicBool| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        let number = |to: &AtomicU32, from: &AtomicU32| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        flag(&self.is_v6_only, &other.is_v6_only);
+        flag(&self.has_no_delay, &other.has_no_delay);
+        number(&self.hop_limit, &other.hop_limit);
+        number(&self.keep_idle_seconds, &other.keep_idle_seconds);
+    }
+
+    /// Gives a connection the options that it has to know.
+    pub fn apply(&self, options: &Options, socket: &mut tcp::Socket) {
+        socket.set_nagle_enabled(!self.has_no_delay.load(Ordering::Relaxed));
+        socket.set_hop_limit(Some(self.hop_limit()));
+        let idle = u64::from(self.keep_idle_seconds.load(Ordering::Relaxed));
+        let keeps_alive = options.is_on(raw::SO_KEEPALIVE);
+        socket.set_keep_alive(keeps_alive.then(|| Duration::from_secs(idle)));
+    }
+
+    /// Returns an option's value. `is_stream`: the socket speaks TCP.
+    pub fn get(&self, level: u32, name: u32, is_stream: bool) -> Result<Vec<u8>, Errno> {
+        let number = match (level, name) {
+            (IPV6, raw::IPV6_V6ONLY) => u32::from(self.is_v6_only()),
+            (IP, raw::IP_TTL) | (IPV6, raw::IPV6_UNICAST_HOPS) => u32::from(self.hop_limit()),
+            (TCP, raw::TCP_NODELAY) if is_stream => {
+                u32::from(self.has_no_delay.load(Ordering::Relaxed))
+            }
+            (TCP, raw::TCP_KEEPIDLE) if is_stream => self.keep_idle_seconds.load(Ordering::Relaxed),
+            (TCP, raw::TCP_MAXSEG) if is_stream => (super::link::MTU - 40) as u32,
+            _ => return Err(unknown(level, is_stream)),
+        };
+        Ok(words(&[number]))
+    }
+
+    /// Sets an option.
+    pub fn set(
+        &self,
+        family: Family,
+        level: u32,
+        name: u32,
+        value: &[u8],
+        is_stream: bool,
+    ) -> Result<(), Errno> {
+        let number = || {
+            let bytes = value.first_chunk().ok_or(Errno::EINVAL)?;
+            Ok::<i32, Errno>(i32::from_ne_bytes(*bytes))
+        };
+        match (level, name) {
+            (IPV6, _) if family == Family::V4 => return Err(Errno::ENOPROTOOPT),
+            (IPV6, raw::IPV6_V6ONLY) => self.is_v6_only.store(number()? != 0, Ordering::Relaxed),
+            (IP, raw::IP_TTL) | (IPV6, raw::IPV6_UNICAST_HOPS) => {
+                let hops = match number()? {
+                    -1 => HOP_LIMIT,
+                    hops @ 1..=255 => hops.cast_unsigned(),
+                    _ => return Err(Errno::EINVAL),
+                };
+                self.hop_limit.store(hops, Ordering::Relaxed);
+            }
+            (TCP, raw::TCP_NODELAY) if is_stream => {
+                self.has_no_delay.store(number()? != 0, Ordering::Relaxed);
+            }
+            (TCP, raw::TCP_KEEPIDLE) if is_stream => {
+                let seconds = number()?.cast_unsigned();
+                if !(1..=KEEP_IDLE_MAX).contains(&seconds) {
+                    return Err(Errno::EINVAL);
+                }
+                self.keep_idle_seconds.store(seconds, Ordering::Relaxed);
+            }
+            _ => return Err(unknown(level, is_stream)),
+        }
+        Ok(())
+    }
+}
+
+fn unknown(level: u32, is_stream: bool) -> Errno {
+    match level {
+        IP | IPV6 => Errno::ENOPROTOOPT,
+        TCP if is_stream => Errno::ENOPROTOOPT,
+        _ => Errno::EOPNOTSUPP,
+    }
+}

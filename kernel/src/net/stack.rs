@@ -1,0 +1,191 @@
+//! The stack: links, sockets and ports under one lock, and the loop that moves packets.
+
+use super::channel::Channel;
+use super::connection::{Connection, Fate, Orphan};
+use super::link::Link;
+use super::listener::Listener;
+use super::ports::Ports;
+use super::timers;
+use super::udp::UdpEntry;
+use crate::libc::random;
+use crate::libc::time::monotonic_ns;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use smoltcp::time::Instant;
+use smp::Mutex;
+
+/// What a TCP socket is.
+pub(super) enum Role {
+    /// Neither yet.
+    Idle,
+    /// It listens.
+    Listener(Listener),
+    /// It connects, is connected, or was.
+    Connection(Connection),
+}
+
+/// A TCP socket's state.
+pub(super) struct TcpEntry {
+    pub(super) channel: Arc<Channel>,
+    pub(super) role: Role,
+}
+
+/// Everything that the network's lock guards.
+pub struct Stack {
+    pub(super) links: [Link; 2],
+    pub(super) tcp: BTreeMap<u64, TcpEntry>,
+    pub(super) udp: BTreeMap<u64, UdpEntry>,
+    pub(super) orphans: Vec<Orphan>,
+    pub(super) tcp_ports: Ports,
+    pub(super) udp_ports: Ports,
+    /// When the network's thread runs next; `None`: not before it is woken.
+    planned: Option<Instant>,
+}
+
+static STACK: Mutex<Option<Stack>> = Mutex::new(None);
+
+/// Calls `f` with the stack locked.
+pub fn with<R>(f: impl FnOnce(&mut Stack) -> R) -> R {
+    f(STACK.lock().get_or_insert_with(Stack::new))
+}
+
+/// Returns the time as smoltcp counts it.
+pub fn now() -> Instant {
+    Instant::from_micros((monotonic_ns() / 1000) as i64)
+}
+
+impl Stack {
+    fn new() -> Self {
+        let mut seed = [0; 12];
+        random::fill(&mut seed);
+        let [a, b, c, d, e, f, g, h, ports @ ..] = seed;
+        let number = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        Stack {
+            links: Link::loopbacks(number),
+            tcp: BTreeMap::new(),
+            udp: BTreeMap::new(),
+            orphans: Vec::new(),
+            tcp_ports: Ports::new(u16::from_ne_bytes([ports[0], ports[1]])),
+            udp_ports: Ports::new(u16::from_ne_bytes([ports[2], ports[3]])),
+            planned: None,
+        }
+    }
+
+    /// Moves packets until nothing more is to be done now, wakes who waited for what changed, and
+    /// sees that the network's thread runs when the next timer is due.
+    pub fn run(&mut self) {
+        let next = self.move_packets();
+        let is_sooner = match (next, self.planned) {
+            (Some(next), Some(planned)) => next < planned,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_sooner {
+            self.planned = next;
+            timers::wake();
+        }
+    }
+
+    /// Runs on behalf of the network's thread; returns when to do so again, in nanoseconds.
+    pub fn run_timers(&mut self) -> Option<u64> {
+        self.planned = self.move_packets();
+        self.planned
+            .map(|deadline| deadline.total_micros().cast_unsigned().saturating_mul(1000))
+    }
+
+    /// Moves packets until nothing more is to be done now; returns when the next timer is due.
+    fn move_packets(&mut self) -> Option<Instant> {
+        let now = now();
+        loop {
+            let mut is_busy = false;
+            for link in 0..self.links.len() {
+                while self.receive_one(link, now) {
+                    is_busy = true;
+                }
+                is_busy |= self.links[link].send(now);
+            }
+            if !is_busy && !self.settle(now) {
+                break;
+            }
+        }
+        self.next_deadline(now)
+    }
+
+    /// Handles one packet, and what it changed that cannot wait for the next.
+    fn receive_one(&mut self, link: usize, now: Instant) -> bool {
+        if self.is_refused_room(link) {
+            // As on Linux the SYN is as good as lost, and comes again.
+            self.links[link].drop_next();
+            return true;
+        }
+        if !self.links[link].receive_one(now) {
+            return false;
+        }
+        for entry in self.tcp.values_mut() {
+            if let Role::Listener(listener) = &mut entry.role
+                && listener.refresh(&mut self.links)
+            {
+                entry.channel.changed.wake_all();
+            }
+        }
+        for entry in self.udp.values_mut() {
+            entry.collect(&mut self.links);
+        }
+        true
+    }
+
+    /// Tells whether the next packet asks for a connection that only full listeners could take.
+    fn is_refused_room(&mut self, link: usize) -> bool {
+        let Some((address, port)) = self.links[link].next_request() else {
+            return false;
+        };
+        let mut is_refused = false;
+        for entry in self.tcp.values() {
+            if let Role::Listener(listener) = &entry.role {
+                match listener.takes(link, address, port, &mut self.links) {
+                    Some(true) => return false,
+                    Some(false) => is_refused = true,
+                    None => {}
+                }
+            }
+        }
+        is_refused
+    }
+
+    /// Takes over what happened to connections; tells whether that gives more to send.
+    fn settle(&mut self, now: Instant) -> bool {
+        for entry in self.tcp.values_mut() {
+            let Role::Connection(connection) = &mut entry.role else {
+                continue;
+            };
+            let (has_changed, error) = connection.settle(&mut self.links, now);
+            if let Some(errno) = error {
+                entry.channel.options.set_error(errno);
+            }
+            if has_changed {
+                entry.channel.changed.wake_all();
+            }
+        }
+        let mut is_busy = false;
+        let links = &mut self.links;
+        self.orphans.retain_mut(|orphan| {
+            let fate = orphan.settle(links, now);
+            is_busy |= fate == Fate::Aborts;
+            fate != Fate::Gone
+        });
+        is_busy
+    }
+
+    fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
+        /// What is due already has been done; a timer that says otherwise must not keep a CPU busy.
+        const REST: smoltcp::time::Duration = smoltcp::time::Duration::from_millis(1);
+        let timers = self
+            .links
+            .iter_mut()
+            .filter_map(|link| link.next_deadline(now));
+        let orphans = self.orphans.iter().filter_map(|orphan| orphan.deadline);
+        let next = timers.chain(orphans).min()?;
+        Some(next.max(now + REST))
+    }
+}

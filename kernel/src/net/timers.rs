@@ -1,0 +1,31 @@
+//! The network's own thread: it runs the stack when a timer is due.
+
+use super::stack;
+use crate::{kernel_thread, log};
+use smp::{SpinLock, ThreadRef};
+
+static THREAD: SpinLock<Option<ThreadRef>> = SpinLock::new(None);
+
+/// Starts the thread.
+pub fn init() {
+    match kernel_thread::spawn("network", run, 0) {
+        Some(thread) => *THREAD.lock() = Some(thread),
+        None => log::error!("kernel.net", "no memory for the network's thread"),
+    }
+}
+
+/// Has the thread look at the timers again.
+pub fn wake() {
+    if let Some(thread) = &*THREAD.lock() {
+        thread.unpark();
+    }
+}
+
+extern "C" fn run(_: usize) -> ! {
+    loop {
+        let deadline_ns = stack::with(stack::Stack::run_timers);
+        // Who plans something sooner does it under the stack's lock and unparks after: a wake-up
+        // between the line above and this one ends the sleep before it begins.
+        smp::park(deadline_ns, false);
+    }
+}

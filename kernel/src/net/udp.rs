@@ -1,0 +1,502 @@
+//! UDP sockets: datagrams with their borders, from and to any address or one peer.
+
+use super::UDP;
+use super::address::{self, Family};
+use super::channel::Channel;
+use super::link::{self, Link};
+use super::ports::Binding;
+use super::stack::{self, Stack};
+use crate::fs::anonymous;
+use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
+use crate::fs::io::{Sink, Source};
+use crate::fs::socket::{Outgoing, Received, Socket};
+use crate::fs::socket_options::{Direction, words};
+use crate::libc::errno::{Errno, SysResult};
+use crate::libc::signal;
+use crate::memory::user;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use linux_raw_sys::general::{S_IFSOCK, SIGPIPE};
+use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
+use linux_raw_sys::net as raw;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::udp;
+use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
+use smp::WaitQueue;
+
+/// Bytes of the longest datagram: 64 KiB less one, and the headers of IPv4 and UDP.
+const LEN_MAX: usize = link::MTU - 20 - 8;
+/// The same over IPv6.
+const LEN_MAX_V6: usize = link::MTU - 40 - 8;
+/// What a datagram counts for in its receive buffer beyond its bytes, so that empty ones count.
+const OVERHEAD: usize = 256;
+
+const KNOWN_SEND: u32 =
+    raw::MSG_DONTWAIT | raw::MSG_NOSIGNAL | raw::MSG_EOR | raw::MSG_DONTROUTE | raw::MSG_CONFIRM;
+
+/// A datagram that has arrived.
+#[derive(Clone)]
+struct Datagram {
+    from: IpEndpoint,
+    data: Vec<u8>,
+}
+
+/// A UDP socket's state.
+pub(super) struct UdpEntry {
+    channel: Arc<Channel>,
+    /// smoltcp's socket on each link.
+    handles: [Option<SocketHandle>; 2],
+    /// Our address as getsockname(2) tells it.
+    local: IpEndpoint,
+    peer: Option<IpEndpoint>,
+    inbox: VecDeque<Datagram>,
+    inbox_bytes: usize,
+    is_receive_shut: bool,
+    is_send_shut: bool,
+}
+
+impl UdpEntry {
+    /// Takes what has arrived out of smoltcp's buffers.
+    pub(super) fn collect(&mut self, links: &mut [Link]) {
+        let mut has_changed = false;
+        for (link, handle) in links.iter_mut().zip(self.handles) {
+            let Some(handle) = handle else { continue };
+            let socket: &mut udp::Socket = link.sockets.get_mut(handle);
+            while let Ok((data, meta)) = socket.recv() {
+                let from = meta.endpoint;
+                let is_from_peer = self.peer.is_none_or(|peer| peer == from);
+                let needed = data.len() + OVERHEAD;
+                let room = self.channel.options.receive_buffer();
+                // What does not fit is lost, as UDP may.
+                if is_from_peer && (self.inbox.is_empty() || self.inbox_bytes + needed <= room) {
+                    self.inbox_bytes += needed;
+                    self.inbox.push_back(Datagram {
+                        from,
+                        data: data.to_vec(),
+                    });
+                    has_changed = true;
+                }
+            }
+        }
+        if has_changed {
+            self.channel.changed.wake_all();
+        }
+    }
+
+    fn pop(&mut self) -> Option<Datagram> {
+        let datagram = self.inbox.pop_front()?;
+        self.inbox_bytes -= datagram.data.len() + OVERHEAD;
+        Some(datagram)
+    }
+
+    fn remove(&mut self, links: &mut [Link]) {
+        for (link, handle) in links.iter_mut().zip(&mut self.handles) {
+            if let Some(handle) = handle.take() {
+                link.sockets.remove(handle);
+            }
+        }
+    }
+}
+
+fn make() -> udp::Socket<'static> {
+    // One datagram at a time: they are collected after each packet.
+    let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 1], vec![0; link::MTU]);
+    udp::Socket::new(buffer(), buffer())
+}
+
+/// A UDP socket. The stack's lock guards its state.
+pub struct UdpSocket {
+    channel: Arc<Channel>,
+    metadata: Metadata,
+}
+
+impl UdpSocket {
+    /// Makes a socket that is bound to nothing.
+    pub fn new(family: Family) -> Arc<Self> {
+        let channel = Channel::new(family);
+        let entry = UdpEntry {
+            channel: channel.clone(),
+            handles: [None; 2],
+            local: family.any(0),
+            peer: None,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            is_receive_shut: false,
+            is_send_shut: false,
+        };
+        stack::with(|stack| stack.udp.insert(channel.id, entry));
+        Arc::new(UdpSocket {
+            channel,
+            metadata: anonymous::metadata(S_IFSOCK | 0o777),
+        })
+    }
+
+    fn with_entry<R>(&self, f: impl FnOnce(&mut UdpEntry, &mut [Link; 2]) -> R) -> R {
+        stack::with(|stack| {
+            let entry = stack.udp.get_mut(&self.channel.id);
+            f(
+                entry.expect("an open socket has its entry"),
+                &mut stack.links,
+            )
+        })
+    }
+
+    fn is_bound(&self) -> bool {
+        stack::with(|stack| stack.udp_ports.get(self.channel.id).is_some())
+    }
+
+    fn bind_to(&self, at: IpEndpoint) -> Result<(), Errno> {
+        let channel = &self.channel;
+        let binding = Binding {
+            covers: address::covers(channel.family, at.addr, channel.ip_options.is_v6_only()),
+            address: (!at.addr.is_unspecified()).then_some(at.addr),
+            port: at.port,
+            reuses_address: channel.options.is_on(raw::SO_REUSEADDR),
+            reuses_port: channel.options.is_on(raw::SO_REUSEPORT),
+            is_listening: false,
+        };
+        stack::with(|stack| {
+            let port = stack.udp_ports.bind(channel.id, binding, |_| true)?;
+            let Stack { links, udp, .. } = stack;
+            let entry = udp.get_mut(&channel.id).ok_or(Errno::EBADF)?;
+            entry.local = IpEndpoint::new(at.addr, port);
+            let endpoint = IpListenEndpoint {
+                addr: binding.address,
+                port,
+            };
+            for (index, link) in links.iter_mut().enumerate() {
+                if binding.covers[index] {
+                    let mut socket = make();
+                    socket.bind(endpoint).map_err(|_| Errno::EADDRNOTAVAIL)?;
+                    entry.handles[index] = Some(link.sockets.add(socket));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn ensure_bound(&self) -> Result<(), Errno> {
+        if self.is_bound() {
+            return Ok(());
+        }
+        self.bind_to(self.channel.family.any(0))
+            .map_err(|_| Errno::EAGAIN)
+    }
+
+    /// Reads a destination and finds the way there.
+    fn resolve(&self, bytes: &[u8]) -> Result<(IpEndpoint, usize, IpAddress), Errno> {
+        let channel = &self.channel;
+        let to = channel.family.parse(bytes)?;
+        let to = IpEndpoint::new(link::destination(to.addr), to.port);
+        if channel.family == Family::V6
+            && channel.ip_options.is_v6_only()
+            && matches!(to.addr, IpAddress::Ipv4(_))
+        {
+            return Err(Errno::ENETUNREACH);
+        }
+        let (link, source) = link::route(to.addr).ok_or(Errno::ENETUNREACH)?;
+        Ok((to, link, source))
+    }
+
+    /// Puts one datagram on its way. On `lo` there is always room: it arrives before this returns.
+    fn send_one(&self, to: IpEndpoint, on: usize, source: IpAddress, data: &[u8]) -> SysResult {
+        stack::with(|stack| {
+            let Stack { links, udp, .. } = stack;
+            let entry = udp.get(&self.channel.id).ok_or(Errno::EBADF)?;
+            // Bound to the other version's address: there is no way from here to there.
+            let handle = entry.handles[on].ok_or(Errno::ENETUNREACH)?;
+            let source = if entry.local.addr.is_unspecified() {
+                source
+            } else {
+                entry.local.addr
+            };
+            let socket: &mut udp::Socket = links[on].sockets.get_mut(handle);
+            socket.set_hop_limit(Some(self.channel.ip_options.hop_limit()));
+            let meta = udp::UdpMetadata {
+                local_address: Some(source),
+                ..to.into()
+            };
+            socket.send_slice(data, meta).map_err(|error| match error {
+                udp::SendError::BufferFull => Errno::ENOBUFS,
+                udp::SendError::Unaddressable => Errno::EINVAL,
+            })?;
+            stack.run();
+            Ok(data.len())
+        })
+    }
+
+    fn is_heard(&self, to: IpEndpoint, on: usize) -> bool {
+        stack::with(|stack| {
+            stack.udp.values().any(|entry| {
+                entry.handles[on].is_some()
+                    && entry.local.port == to.port
+                    && (entry.local.addr.is_unspecified() || entry.local.addr == to.addr)
+            })
+        })
+    }
+
+    fn send_message(&self, message: Outgoing, flags: u32) -> SysResult {
+        if flags & !KNOWN_SEND != 0 || !message.rights.is_empty() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let len = message.data.remaining();
+        if len > LEN_MAX {
+            return Err(Errno::EMSGSIZE);
+        }
+        let (peer, is_send_shut) = self.with_entry(|entry, _| (entry.peer, entry.is_send_shut));
+        let (to, on, source) = if message.to.is_empty() {
+            let peer = peer.ok_or(Errno::EDESTADDRREQ)?;
+            let (on, source) = link::route(peer.addr).ok_or(Errno::ENETUNREACH)?;
+            (peer, on, source)
+        } else {
+            self.resolve(message.to)?
+        };
+        if to.port == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if on == link::LO_V6 && len > LEN_MAX_V6 {
+            return Err(Errno::EMSGSIZE);
+        }
+        self.channel.options.check_error()?;
+        if is_send_shut {
+            return Err(Errno::EPIPE);
+        }
+        self.ensure_bound()?;
+        let mut data = vec![0; len];
+        message.data.take(&mut data)?;
+        let is_heard = self.is_heard(to, on);
+        let sent = self.send_one(to, on, source, &data)?;
+        if !is_heard && peer == Some(to) {
+            // Nobody there: the next call of a connected socket hears of it (udp(7)).
+            self.channel.options.set_error(Errno::ECONNREFUSED);
+            self.channel.changed.wake_all();
+        }
+        Ok(sent)
+    }
+}
+
+impl Socket for UdpSocket {
+    fn bind(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let at = self.channel.family.parse(bytes)?;
+        if !at.addr.is_unspecified() && !link::is_local(at.addr) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        if self.is_bound() {
+            return Err(Errno::EINVAL);
+        }
+        self.bind_to(at)
+    }
+
+    fn listen(&self, _: i32) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn accept(&self, _: OpenFlags) -> Result<(Arc<dyn File>, Vec<u8>), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn connect(&self, bytes: &[u8], _: OpenFlags) -> Result<(), Errno> {
+        if address::number_of(bytes) == Some(raw::AF_UNSPEC) {
+            self.with_entry(|entry, _| entry.peer = None);
+            return Ok(());
+        }
+        let (peer, _, source) = self.resolve(bytes)?;
+        self.ensure_bound()?;
+        self.with_entry(|entry, _| {
+            entry.peer = Some(peer);
+            // What came from others before is still read, as on Linux. The address that packets
+            // leave from is known now (ip(7)).
+            if entry.local.addr.is_unspecified() {
+                entry.local.addr = source;
+            }
+        });
+        Ok(())
+    }
+
+    fn local_address(&self) -> Result<Vec<u8>, Errno> {
+        let local = self.with_entry(|entry, _| entry.local);
+        Ok(self.channel.family.to_bytes(local))
+    }
+
+    fn peer_address(&self) -> Result<Vec<u8>, Errno> {
+        let peer = self.with_entry(|entry, _| entry.peer);
+        Ok(self.channel.family.to_bytes(peer.ok_or(Errno::ENOTCONN)?))
+    }
+
+    fn send(&self, message: Outgoing, flags: u32, _: OpenFlags) -> SysResult {
+        let sent = self.send_message(message, flags);
+        if sent == Err(Errno::EPIPE) && flags & raw::MSG_NOSIGNAL == 0 {
+            signal::raise_in_current(SIGPIPE);
+        }
+        sent
+    }
+
+    fn receive(&self, to: &mut dyn Sink, flags: u32, open: OpenFlags) -> Result<Received, Errno> {
+        if flags & raw::MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if flags & raw::MSG_ERRQUEUE != 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let is_nonblocking = open.is_nonblocking() || flags & raw::MSG_DONTWAIT != 0;
+        let attempt = || {
+            self.with_entry(|entry, _| {
+                if self.channel.options.has_error() {
+                    return Some(self.channel.options.check_error().map(|()| None));
+                }
+                if flags & raw::MSG_PEEK != 0 {
+                    if let Some(front) = entry.inbox.front() {
+                        return Some(Ok(Some(front.clone())));
+                    }
+                } else if let Some(datagram) = entry.pop() {
+                    return Some(Ok(Some(datagram)));
+                }
+                entry.is_receive_shut.then_some(Ok(None))
+            })
+        };
+        let datagram = self.channel.options.wait(
+            &self.channel.changed,
+            Direction::Receive,
+            is_nonblocking,
+            attempt,
+        )??;
+        let Some(datagram) = datagram else {
+            return Ok(Received::default());
+        };
+        let fits = datagram.data.len().min(to.remaining());
+        to.put(&datagram.data[..fits])?;
+        let is_cut = fits < datagram.data.len();
+        Ok(Received {
+            count: if flags & raw::MSG_TRUNC != 0 {
+                datagram.data.len()
+            } else {
+                fits
+            },
+            from: self.channel.family.to_bytes(datagram.from),
+            flags: if is_cut { raw::MSG_TRUNC } else { 0 },
+            ..Received::default()
+        })
+    }
+
+    fn shutdown(&self, how: u32) -> Result<(), Errno> {
+        let (receive, send) = match how {
+            raw::SHUT_RD => (true, false),
+            raw::SHUT_WR => (false, true),
+            raw::SHUT_RDWR => (true, true),
+            _ => return Err(Errno::EINVAL),
+        };
+        let is_connected = self.with_entry(|entry, _| {
+            entry.is_receive_shut |= receive;
+            entry.is_send_shut |= send;
+            entry.peer.is_some()
+        });
+        self.channel.changed.wake_all();
+        // Linux shuts it down and says that it is not connected.
+        if is_connected {
+            Ok(())
+        } else {
+            Err(Errno::ENOTCONN)
+        }
+    }
+
+    fn option(&self, level: u32, name: u32) -> Result<Vec<u8>, Errno> {
+        if level != raw::SOL_SOCKET {
+            return self.channel.ip_options.get(level, name, false);
+        }
+        match name {
+            raw::SO_TYPE => Ok(words(&[raw::SOCK_DGRAM])),
+            raw::SO_DOMAIN => Ok(words(&[self.channel.family.to_raw()])),
+            raw::SO_PROTOCOL => Ok(words(&[UDP])),
+            raw::SO_ACCEPTCONN => Ok(words(&[0])),
+            _ => self.channel.options.get(name),
+        }
+    }
+
+    fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
+        if level == raw::SOL_SOCKET {
+            return self.channel.options.set(name, value);
+        }
+        if level != 0 && name == raw::IPV6_V6ONLY && self.is_bound() {
+            return Err(Errno::EINVAL);
+        }
+        self.channel
+            .ip_options
+            .set(self.channel.family, level, name, value, false)
+    }
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        stack::with(|stack| {
+            stack.udp_ports.release(self.channel.id);
+            if let Some(mut entry) = stack.udp.remove(&self.channel.id) {
+                entry.remove(&mut stack.links);
+            }
+        });
+    }
+}
+
+impl File for UdpSocket {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.metadata)
+    }
+
+    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
+        self.receive(to, 0, flags).map(|received| received.count)
+    }
+
+    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
+        let message = Outgoing {
+            data: from,
+            to: &[],
+            rights: Vec::new(),
+        };
+        self.send(message, 0, flags)
+    }
+
+    fn poll(&self) -> PollEvents {
+        let mut events = self.with_entry(|entry, _| {
+            let mut events = PollEvents::WRITABLE;
+            let is_shut = entry.is_receive_shut;
+            events.set(PollEvents::READABLE, !entry.inbox.is_empty() || is_shut);
+            events.set(PollEvents::RDHUP, is_shut);
+            events.set(PollEvents::HUP, is_shut && entry.is_send_shut);
+            events
+        });
+        events.set(PollEvents::ERR, self.channel.options.has_error());
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.channel.changed)
+    }
+
+    fn ioctl(&self, request: u32, argument: usize) -> SysResult {
+        let count = match request {
+            FIONREAD => self.with_entry(|entry, _| {
+                entry
+                    .inbox
+                    .front()
+                    .map_or(0, |datagram| datagram.data.len())
+            }),
+            TIOCOUTQ => 0,
+            _ => return Err(Errno::ENOTTY),
+        };
+        user::write_user(argument, &(count as i32))?;
+        Ok(0)
+    }
+
+    fn socket(&self) -> Option<&dyn Socket> {
+        Some(self)
+    }
+
+    fn label(&self) -> &'static str {
+        "UDP"
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+}
