@@ -14,6 +14,8 @@ use smoltcp::time::Duration;
 const IP: u32 = 0;
 /// IPPROTO_IPV6.
 const IPV6: u32 = 41;
+/// How long an acknowledgement waits for company where TCP_QUICKACK is off.
+const ACK_DELAY: Duration = Duration::from_millis(10);
 /// The hop limit of a new socket.
 const HOP_LIMIT: u32 = 64;
 /// Seconds of silence before a connection with SO_KEEPALIVE is asked whether it lives (tcp(7)).
@@ -24,6 +26,7 @@ const KEEP_IDLE_MAX: u32 = 32767;
 pub struct IpOptions {
     is_v6_only: AtomicBool,
     has_no_delay: AtomicBool,
+    has_quick_ack: AtomicBool,
     hop_limit: AtomicU32,
     keep_idle_seconds: AtomicU32,
 }
@@ -33,6 +36,8 @@ impl Default for IpOptions {
         IpOptions {
             is_v6_only: AtomicBool::new(false),
             has_no_delay: AtomicBool::new(false),
+            // An acknowledgement costs nothing where the other end is in the same memory.
+            has_quick_ack: AtomicBool::new(true),
             hop_limit: AtomicU32::new(HOP_LIMIT),
             keep_idle_seconds: AtomicU32::new(KEEP_IDLE),
         }
@@ -60,6 +65,7 @@ impl IpOptions {
         };
         flag(&self.is_v6_only, &other.is_v6_only);
         flag(&self.has_no_delay, &other.has_no_delay);
+        flag(&self.has_quick_ack, &other.has_quick_ack);
         number(&self.hop_limit, &other.hop_limit);
         number(&self.keep_idle_seconds, &other.keep_idle_seconds);
     }
@@ -67,6 +73,8 @@ impl IpOptions {
     /// Gives a connection the options that it has to know.
     pub fn apply(&self, options: &Options, socket: &mut tcp::Socket) {
         socket.set_nagle_enabled(!self.has_no_delay.load(Ordering::Relaxed));
+        let has_quick_ack = self.has_quick_ack.load(Ordering::Relaxed);
+        socket.set_ack_delay((!has_quick_ack).then_some(ACK_DELAY));
         socket.set_hop_limit(Some(self.hop_limit()));
         let idle = u64::from(self.keep_idle_seconds.load(Ordering::Relaxed));
         let keeps_alive = options.is_on(raw::SO_KEEPALIVE);
@@ -80,6 +88,9 @@ impl IpOptions {
             (IP, raw::IP_TTL) | (IPV6, raw::IPV6_UNICAST_HOPS) => u32::from(self.hop_limit()),
             (TCP, raw::TCP_NODELAY) if is_stream => {
                 u32::from(self.has_no_delay.load(Ordering::Relaxed))
+            }
+            (TCP, raw::TCP_QUICKACK) if is_stream => {
+                u32::from(self.has_quick_ack.load(Ordering::Relaxed))
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => self.keep_idle_seconds.load(Ordering::Relaxed),
             (TCP, raw::TCP_MAXSEG) if is_stream => (super::link::MTU - 40) as u32,
@@ -114,6 +125,9 @@ impl IpOptions {
             }
             (TCP, raw::TCP_NODELAY) if is_stream => {
                 self.has_no_delay.store(number()? != 0, Ordering::Relaxed);
+            }
+            (TCP, raw::TCP_QUICKACK) if is_stream => {
+                self.has_quick_ack.store(number()? != 0, Ordering::Relaxed);
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => {
                 let seconds = number()?.cast_unsigned();

@@ -1,0 +1,308 @@
+"""Sockets of the Internet families, over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import http.client
+import http.server
+import os
+import select
+import signal
+import socket
+import socketserver
+import struct
+import threading
+import time
+from typing import Any
+
+LOCALHOST = "127.0.0.1"
+
+
+def pair(listen_on: str = LOCALHOST) -> tuple[socket.socket, socket.socket]:
+    """Returns both ends of a new connection."""
+    family = socket.AF_INET6 if ":" in listen_on else socket.AF_INET
+    with socket.create_server((listen_on, 0), family=family) as server:
+        client = socket.create_connection(server.getsockname()[:2])
+        accepted, address = server.accept()
+        assert address == client.getsockname()
+    return client, accepted
+
+
+def failure(function: Any, *arguments: Any) -> str | None:
+    """Returns the name of the errno that a call fails with."""
+    try:
+        function(*arguments)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, repr(error))
+    return None
+
+
+def transfer(mebibytes: int, address: str) -> dict[str, Any]:
+    """Sends so much through one connection while another thread reads it; compares the hashes."""
+    client, server = pair(address)
+    piece = os.urandom(1 << 20)
+    received, count = hashlib.sha256(), 0
+
+    def read() -> None:
+        nonlocal count
+        while data := server.recv(1 << 16):
+            received.update(data)
+            count += len(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    sent = hashlib.sha256()
+    for number in range(mebibytes):
+        block = bytes([number % 256]) + piece[1:]
+        sent.update(block)
+        client.sendall(block)
+    client.shutdown(socket.SHUT_WR)
+    reader.join()
+    client.close()
+    server.close()
+    return {"count": count, "is_same": sent.digest() == received.digest()}
+
+
+def many_at_once(count: int) -> int:
+    """Opens so many connections, all served at once by threads; returns how many answers were right."""
+
+    class Upper(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            for line in self.rfile:
+                self.wfile.write(line.upper())
+
+    class Server(socketserver.ThreadingTCPServer):
+        request_queue_size = count
+        daemon_threads = True
+
+    with Server((LOCALHOST, 0), Upper) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        clients = [socket.create_connection(server.socket.getsockname()) for _ in range(count)]
+        for number, client in enumerate(clients):
+            client.sendall(b"nonce %d\n" % number)
+        answers = [client.makefile("rb").readline() for client in clients]
+        for client in clients:
+            client.close()
+        server.shutdown()
+    return sum(answer == b"NONCE %d\n" % number for number, answer in enumerate(answers))
+
+
+def open_and_close(count: int) -> dict[str, int]:
+    """Opens and closes so many connections; returns what is missing afterwards."""
+
+    def free_kib() -> int:
+        with open("/proc/meminfo") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("MemFree"))
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            client = socket.create_connection(server.getsockname())
+            accepted, _ = server.accept()
+            client.sendall(b"x")
+            assert accepted.recv(2) == b"x"
+            client.close()
+            assert accepted.recv(2) == b""
+            accepted.close()
+
+    with socket.create_server((LOCALHOST, 0)) as server:
+        run(100)  # what is allocated once is allocated now
+        before = free_kib(), len(os.listdir("/proc/self/fd"))
+        run(count)
+        after = free_kib(), len(os.listdir("/proc/self/fd"))
+    return {"kib": before[0] - after[0], "descriptors": after[1] - before[1]}
+
+
+def ends() -> dict[str, Any]:
+    """Half-close, reset, and errors, as a Linux user knows them."""
+    found: dict[str, Any] = {}
+    client, server = pair()
+    client.sendall(b"question")
+    client.shutdown(socket.SHUT_WR)
+    found["read to the end"] = [server.recv(99).decode(), server.recv(99).decode()]
+    server.sendall(b"answer")
+    server.close()
+    found["answer after half-close"] = [client.recv(99).decode(), client.recv(99).decode()]
+    found["write after shutdown"] = failure(client.send, b"x")
+    client.close()
+
+    client, server = pair()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.close()
+    found["reset"] = failure(client.recv, 1)
+    client.close()
+
+    client, server = pair()
+    peer = client.getpeername()
+    found["bind twice"] = failure(socket.create_server, client.getsockname())
+    found["not connected"] = failure(socket.socket().getpeername)
+    found["not ours"] = failure(socket.socket().bind, ("192.0.2.1", 0))
+    found["no route"] = failure(socket.socket().connect, ("192.0.2.1", 80))
+    found["refused"] = failure(socket.socket().connect, peer)
+    found["would block"] = failure(server.recv, 1, socket.MSG_DONTWAIT)
+    client.settimeout(0.05)
+    began = time.monotonic()
+    found["time-out"] = failure(client.recv, 1)
+    found["waited"] = time.monotonic() - began >= 0.05
+    client.close()
+    server.close()
+    return found
+
+
+def backlog(size: int) -> dict[str, Any]:
+    """Connects more than a listener takes; the rest get in as it accepts."""
+    with socket.create_server((LOCALHOST, 0), backlog=size) as server:
+        clients = [socket.socket() for _ in range(size + 3)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        _, writable, _ = select.select([], clients, [], 0)
+        accepted = [server.accept()[0] for _ in clients]
+        _, at_last, _ = select.select([], clients, [], 10)
+        for each in clients + accepted:
+            each.close()
+    return {"at once": len(writable), "at last": len(at_last)}
+
+
+def readiness() -> dict[str, list[str]]:
+    """What epoll says of a connection in each of its states."""
+    names = ("EPOLLIN", "EPOLLOUT", "EPOLLRDHUP", "EPOLLHUP", "EPOLLERR")
+    watched = sum(getattr(select, name) for name in names)
+    found: dict[str, list[str]] = {}
+
+    def note(state: str, each: socket.socket) -> None:
+        with select.epoll() as epoll:
+            epoll.register(each, watched)
+            mask = sum(events for _, events in epoll.poll(0))
+        found[state] = [name for name in names if mask & getattr(select, name)]
+
+    note("new", socket.socket())
+    client, server = pair()
+    note("idle", client)
+    server.send(b"x")
+    note("readable", client)
+    client.recv(1)
+    client.setblocking(False)
+    try:
+        while True:
+            client.send(bytes(65536))
+    except BlockingIOError:
+        note("full", client)
+    while select.select([server], [], [], 0)[0]:
+        server.recv(65536)
+    note("drained", client)
+    server.shutdown(socket.SHUT_WR)
+    note("half closed", client)
+    client.shutdown(socket.SHUT_WR)
+    note("closed", client)
+    return found
+
+
+def woken_by(what: str) -> bool | str:
+    """Has a thread wait for bytes, then makes them come, or a signal, or the end."""
+    client, server = pair()
+    outcome: list[Any] = []
+    if what == "signal":
+
+        def handler(*_: Any) -> None:
+            raise InterruptedError
+
+        before = signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            client.recv(1)
+        except InterruptedError:
+            return True
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        return False
+    reader = threading.Thread(target=lambda: outcome.append(client.recv(9)))
+    reader.start()
+    time.sleep(0.1)
+    if what == "bytes":
+        server.send(b"bytes")
+    elif what == "end":
+        server.close()
+    elif what == "own shutdown":
+        client.shutdown(socket.SHUT_RD)
+    reader.join(10)
+    return not reader.is_alive() and outcome == [b"bytes" if what == "bytes" else b""]
+
+
+def datagrams() -> dict[str, Any]:
+    """UDP keeps borders, tells senders, filters for a peer."""
+    found: dict[str, Any] = {}
+    for family, address in ((socket.AF_INET, LOCALHOST), (socket.AF_INET6, "::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as here, socket.socket(family, socket.SOCK_DGRAM) as there:
+            there.bind((address, 0))
+            for data in (b"one", b"", b"x" * 60000):
+                here.sendto(data, there.getsockname())
+            sizes = []
+            for _ in range(3):
+                data, sender = there.recvfrom(65536)
+                sizes.append(len(data))
+                assert sender[1] == here.getsockname()[1]
+            found[address] = sizes
+            here.connect(there.getsockname())
+            there.close()
+            here.send(b"to nobody")
+            found[f"{address} refused"] = failure(here.send, b"x")
+    return found
+
+
+def asynchronous(count: int) -> int:
+    """Runs so many clients of an asyncio server at once; returns how many echoes came back whole."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def ask(port: int, number: int) -> bool:
+        reader, writer = await asyncio.open_connection(LOCALHOST, port)
+        text = b"%d " % number * 20000
+        writer.write(text)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer == text
+
+    async def main() -> int:
+        server = await asyncio.start_server(echo, LOCALHOST, 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            return sum(await asyncio.gather(*(ask(port, number) for number in range(count))))
+
+    return asyncio.run(main())
+
+
+def web(requests: int) -> list[int]:
+    """Serves a directory by http.server; returns the statuses of so many requests by name and address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    statuses = []
+    with http.server.ThreadingHTTPServer((LOCALHOST, 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for number in range(requests):
+            host = ("localhost", LOCALHOST)[number % 2]
+            connection = http.client.HTTPConnection(host, server.server_port, timeout=30)
+            connection.request("GET", "/" if number % 3 else "/nothing")
+            statuses.append(connection.getresponse().status)
+            connection.close()
+        server.shutdown()
+    return statuses
+
+
+def resolve() -> dict[str, Any]:
+    """Returns what musl's resolver finds without a name server."""
+    return {
+        "localhost": sorted({entry[4][0] for entry in socket.getaddrinfo("localhost", "http")}),
+        "port": {entry[4][1] for entry in socket.getaddrinfo("localhost", "http")}.pop(),
+        "unknown": failure(socket.getaddrinfo, "unknown.invalid", 80) is not None,
+    }
