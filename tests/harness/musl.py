@@ -1,8 +1,8 @@
 """Builds musl with its system calls turned into calls of `kernel_syscall`.
 
 Two archives come of one compilation:
-- `sysroot/`: headers and the complete libc with a `kernel_syscall` that asks Linux. configure's
-  link tests run against it, and so does the reference interpreter.
+- `sysroot/`: headers, Linux's own among them, and the complete libc with a `kernel_syscall` that asks
+  Linux. configure's link tests run against it, and so does the reference interpreter.
 - `image/libc.a`: what the kernel image links: without the objects of cpython/musl/excluded.txt,
   with those of cpython/musl/replacements/.
 """
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness import fetch, toolchain
+from harness import fetch, toolchain, uapi
 from harness.paths import REPOSITORY
 from harness.progress import Progress, StepFailed, jobs, run
 from harness.store import Inputs, build
@@ -125,6 +125,7 @@ def _sysroot_inputs(target: Target, files: list[Path]) -> Inputs:
             "compiler": toolchain.version(toolchain.CLANG),
             "flags": " ".join(toolchain.c_flags(target)),
             "target": target.triple,
+            "uapi": uapi.digest(target),
         },
         files=files,
     )
@@ -133,7 +134,7 @@ def _sysroot_inputs(target: Target, files: list[Path]) -> Inputs:
 def build_musl(target: Target, progress: Progress) -> Path:
     """Returns the folder with `sysroot/` and `image/libc.a` for `target`."""
     source = fetch.sources()["musl"]
-    inputs = _sysroot_inputs(target, [RECIPE, Path(__file__), Path(toolchain.__file__)])
+    inputs = _sysroot_inputs(target, [RECIPE, Path(__file__), Path(toolchain.__file__), Path(uapi.__file__)])
 
     def recipe(work: Path, output: Path) -> None:
         log = f"musl-{target.name}"
@@ -141,6 +142,7 @@ def build_musl(target: Target, progress: Progress) -> Path:
         sysroot = output / "sysroot"
         run(["make", "install", f"DESTDIR={sysroot}"], log, cwd=folder)
         shutil.copytree(RECIPE / "include", sysroot / "include-pythonos")
+        uapi.install(target, sysroot / "include")
         (sysroot / "usr").symlink_to(".")
         for name in ("crtbegin.o", "crtbeginT.o", "crtend.o", "libgcc.a", "libgcc_eh.a"):
             shutil.copy(toolchain.libgcc_folder(target) / name, sysroot / "lib" / name)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import toolchain, uapi
 from harness.paths import REPOSITORY
 from harness.progress import Progress, run
 
@@ -45,12 +46,17 @@ def _c_library() -> bool:
     return Path(answer.strip()).is_absolute()
 
 
+def _linux_headers() -> bool:
+    return uapi.present(toolchain.TARGETS["x86_64"])
+
+
 def _python_module(name: str) -> Callable[[], bool]:
     return lambda: python_with(name) is not None
 
 
 BUILD = (
     Need("a C compiler for this machine", ("gcc", "libc6-dev"), _c_library),
+    Need("Linux's headers", ("linux-libc-dev",), _linux_headers),
     Need("make", ("make",), _tool("make")),
     Need("clang 19", ("clang-19",), _tool("clang-19")),
     Need("lld 19", ("lld-19",), _tool("ld.lld-19")),
