@@ -178,7 +178,7 @@ def _python(settings: Settings, libraries: images.Libraries, progress: Progress)
     inputs = Inputs(
         texts={
             "python": libraries.python.folder.name,
-            "zlib": libraries.zlib.name,
+            "libraries": " ".join(library.folder.name for library in libraries.static),
             "musl": fetch.sources()["musl"].archives[0].sha256,
             "compiler": toolchain.version(toolchain.CLANG),
         },
@@ -221,10 +221,11 @@ def _python(settings: Settings, libraries: images.Libraries, progress: Progress)
             "--end-group",
         ]
         linker: list[str | Path] = [toolchain.LINKER, "-static", "--gc-sections", "-z", "stack-size=8388608"]
-        python, zlib_archive = libraries.python, libraries.zlib / "lib" / "libz.a"
+        python = libraries.python
+        archives = [library.archive for library in libraries.static]
         run(
             [
-                *linker, *start, python.modules(tests=False), python.archive, zlib_archive, work / "linux-python.o", *libc,
+                *linker, *start, python.modules(tests=False), python.archive, *archives, work / "linux-python.o", *libc,
                 *end, "-o", output / "python3",
             ],
             log,

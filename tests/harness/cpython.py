@@ -17,6 +17,7 @@ from pathlib import Path
 from harness import fetch, toolchain
 from harness.paths import REPOSITORY
 from harness.progress import Progress, StepFailed, jobs, run
+from harness.static_library import StaticLibrary
 from harness.store import Inputs, build
 from harness.toolchain import Target
 
@@ -118,7 +119,13 @@ def host_command(host: Path) -> list[str]:
 
 
 def build_cpython(
-    target: Target, free_threading: bool, sysroot: Path, sysroot_key: str, zlib: Path, host: Path, progress: Progress
+    target: Target,
+    free_threading: bool,
+    sysroot: Path,
+    sysroot_key: str,
+    static: tuple[StaticLibrary, ...],
+    host: Path,
+    progress: Progress,
 ) -> CPython:
     """Returns CPython for the image, free-threaded or with the GIL."""
     kind = "ft" if free_threading else "gil"
@@ -130,7 +137,7 @@ def build_cpython(
             "target": target.triple,
             "kind": kind,
             "sysroot": sysroot_key,
-            "zlib": zlib.name,
+            "libraries": " ".join(library.folder.name for library in static),
             "host": host.name,
         },
         files=[RECIPE / "config.site", *_patches(), Path(__file__)],
@@ -154,13 +161,15 @@ def build_cpython(
         }
         if not (objects / "Makefile").is_file():
             guess = subprocess.run(["sh", work / "source" / "config.guess"], capture_output=True, text=True, check=True)
-            flags = [*toolchain.c_flags(target), "-O3", f"-ffile-prefix-map={work}=.", f"-I{zlib / 'include'}"]
+            flags = [*toolchain.c_flags(target), "-O3", f"-ffile-prefix-map={work}=."]
+            flags += [f"-I{library.include}" for library in static]
+            search = [f"-L{library.archive.parent}" for library in static]
             run(
                 [
                     "bash", "../source/configure", f"--host={target.triple}", f"--build={guess.stdout.strip()}",
                     f"--with-build-python={host / 'python'}", f"CC={compiler}", f"CPP={compiler} -E",
                     f"AR={toolchain.AR}", f"RANLIB={toolchain.RANLIB}", f"READELF={toolchain.READELF}",
-                    f"CFLAGS={' '.join(flags)}", f"LDFLAGS=-static -L{zlib / 'lib'} -Wl,-z,stack-size=8388608",
+                    f"CFLAGS={' '.join(flags)}", f"LDFLAGS=-static {' '.join(search)} -Wl,-z,stack-size=8388608",
                     "LINKFORSHARED= ", "--prefix=/", "--exec-prefix=/", "--disable-shared", "--without-ensurepip",
                     "--with-pkg-config=no", "--with-tail-call-interp", "--enable-test-modules",
                     *(["--disable-gil"] if free_threading else []),

@@ -82,7 +82,7 @@ def build_hosted(settings: Settings) -> Hosted:
     with progress.working("link the programs"):
         _link(
             hosted.python,
-            [python.modules(tests=True), shim, python.archive, libraries.zlib / "lib" / "libz.a"],
+            [python.modules(tests=True), shim, python.archive, *(library.archive for library in libraries.static)],
             libraries, log, ["--defsym=main=Py_BytesMain"],
         )  # fmt: skip
         _link(hosted.conformance, [*_compile_conformance(target, folder, libraries, log), shim], libraries, log, [])

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cpython, image, link, musl, toolchain, zlib
+from harness import cpython, image, link, musl, static_library, toolchain
 from harness.cpython import CPython
 from harness.paths import BUILD, REPOSITORY, cache
 from harness.progress import Progress, run
 from harness.settings import Settings
+from harness.static_library import StaticLibrary
 from harness.toolchain import Target
 
 STEPS = 8
@@ -49,7 +50,7 @@ class Libraries:
     """What the cache holds of the C half."""
 
     musl: Path
-    zlib: Path
+    static: tuple[StaticLibrary, ...]
     host: Path
     python: CPython
     library: Path
@@ -66,15 +67,15 @@ def build_libraries(settings: Settings, progress: Progress) -> Libraries:
     progress.next("musl")
     libc = musl.build_musl(target, progress)
     sysroot, key = libc / "sysroot", musl.sysroot_key(target)
-    progress.next("zlib")
-    compression = zlib.build_zlib(target, sysroot, key, progress)
+    progress.next("libraries")
+    static = static_library.build_all(target, sysroot, key, progress)
     progress.next("host python")
     host = cpython.build_host_python(progress)
     progress.next("CPython")
-    python = cpython.build_cpython(target, settings.free_threading, sysroot, key, compression, host, progress)
+    python = cpython.build_cpython(target, settings.free_threading, sysroot, key, static, host, progress)
     progress.next("library")
     library = image.build_library(python, host, progress)
-    return Libraries(libc, compression, host, python, library)
+    return Libraries(libc, static, host, python, library)
 
 
 def build_images(settings: Settings, *, tests: bool) -> Images:
@@ -123,7 +124,7 @@ def image_parts(libraries: Libraries, target: Target, kernel: Path, tests: bool)
         python=libraries.python.archive,
         modules=libraries.python.modules(tests),
         libc=libraries.musl / "image" / "libc.a",
-        zlib=libraries.zlib / "lib" / "libz.a",
+        static=tuple(library.archive for library in libraries.static),
         libgcc=libraries.musl / "sysroot" / "lib" / "libgcc.a",
         script=REPOSITORY / "kernel" / f"{target.name}.ld",
     )
@@ -160,7 +161,7 @@ def _links(folder: Path, libraries: Libraries) -> None:
     """Shows in `build/` what is used of the cache."""
     for name, path in (
         ("musl", libraries.musl),
-        ("zlib", libraries.zlib),
+        *((library.archive.stem, library.folder) for library in libraries.static),
         ("host-python", libraries.host),
         ("cpython", libraries.python.folder),
         ("library", libraries.library),

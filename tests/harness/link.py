@@ -1,4 +1,4 @@
-"""Links the image: the kernel's Rust, CPython, musl and zlib in one static ELF.
+"""Links the image: the kernel's Rust, CPython, musl and the C libraries in one static ELF.
 
 1. The kernel's archive becomes one object, in which all but the names of cpython/exports.txt are
    local: Rust's memcpy stays with Rust, C gets musl's.
@@ -31,14 +31,15 @@ class Parts:
     python: Path
     modules: Path
     libc: Path
-    zlib: Path
+    static: tuple[Path, ...]
     libgcc: Path
     script: Path
 
     def files(self) -> list[Path]:
         """Returns everything whose change means another link."""
         return [
-            self.kernel, self.python, self.modules, self.libc, self.zlib, self.libgcc, self.script, EXPORTS, Path(__file__),
+            self.kernel, self.python, self.modules, self.libc, *self.static, self.libgcc, self.script, EXPORTS,
+            Path(__file__),
         ]  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> No
     """Writes the image to `output` and the map of the link beside it, as `<output>.map`."""
     work.mkdir(parents=True, exist_ok=True)
     kernel = isolate_kernel(parts, work, log)
-    inputs: list[str | Path] = [kernel, parts.modules, parts.python, parts.libc, parts.zlib, parts.libgcc]
+    inputs: list[str | Path] = [kernel, parts.modules, parts.python, parts.libc, *parts.static, parts.libgcc]
     # CPython and musl need no group: a linker of this kind remembers what archives hold.
     command = linker(parts.script)
     first, table, second = work / "first.elf", work / "ksyms.o", work / "second.elf"
@@ -160,7 +161,7 @@ def c_imports(parts: Parts, work: Path) -> list[str]:
     run(
         [
             toolchain.LINKER, "-r", "-u", "Py_BytesMain", "-u", "__libc_start_main", "-o", combined,
-            parts.modules, parts.python, parts.libc, parts.zlib, parts.libgcc,
+            parts.modules, parts.python, parts.libc, *parts.static, parts.libgcc,
         ],
         "imports",
     )  # fmt: skip
