@@ -14,7 +14,7 @@ int main(int argc, char **argv)
 	setenv("HOME", "/", 1);
 	setenv("LANG", "C.UTF-8", 1);
 	setenv("TERM", "dumb", 1);
-	argv[0] = "/bin/python3";
+	argv[0] = "/usr/bin/python3";
 	execv(argv[0], argv);
 	perror(argv[0]);
 	return 127;

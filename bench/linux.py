@@ -251,7 +251,7 @@ def _initramfs(libraries: images.Libraries, python: Path, output: Path) -> None:
     executable = stat.S_IFREG | 0o755
     entries += [
         image.Entry("init", executable, python / "init"),
-        image.Entry("bin/python3", executable, python / "python3"),
+        image.Entry("usr/bin/python3", executable, python / "python3"),
     ]
     entries += [image.Entry(f"tests/{path.name}", stat.S_IFREG | 0o644, path) for path in sorted(GUEST.glob("*.py"))]
     # CPython looks for these two to find out where its library is.
@@ -275,7 +275,7 @@ def _modules(libraries: images.Libraries, python: Path, at: str) -> set[str]:
     )
     listed = subprocess.run(
         [python / "python3", "-B", "-c", code],
-        env={"PYTHONHOME": str(home), "PYTHONPATH": str(GUEST), "LANG": "C.UTF-8"},
+        env={"PYTHONHOME": str(home / "usr"), "PYTHONPATH": str(GUEST), "LANG": "C.UTF-8"},
         capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     prefix = f"{home / at}/"

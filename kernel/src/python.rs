@@ -10,7 +10,7 @@ use crate::cmdline::Options;
 
 /// `argv[0]` and the target of /proc/self/exe: CPython derives `sys.executable`
 /// and the place of its library from it.
-pub const EXECUTABLE: &str = "/bin/python3";
+pub const EXECUTABLE: &str = "/usr/bin/python3";
 
 /// The environment, unless `env.NAME=VALUE` on the kernel command line says otherwise.
 ///
@@ -18,15 +18,18 @@ pub const EXECUTABLE: &str = "/bin/python3";
 /// no longer needs (docs/memory-map.md): no arenas, which it never unmaps and whose huge objects
 /// survive a refusal badly, no segments that are committed whole, and no free pages kept by threads
 /// that have ended.
-const DEFAULT_ENVIRONMENT: [(&str, &str); 8] = [
+const DEFAULT_ENVIRONMENT: [(&str, &str); 10] = [
     ("HOME", "/home"),
     ("LANG", "C.UTF-8"),
+    // What musl takes getlogin(3) from.
+    ("LOGNAME", "root"),
     ("MIMALLOC_ABANDONED_PAGE_PURGE", "1"),
     ("MIMALLOC_ARENA_RESERVE", "0"),
     ("MIMALLOC_EAGER_COMMIT", "0"),
     ("PATH", "/bin"),
     ("TERM", "xterm-256color"),
     ("TMPDIR", "/tmp"),
+    ("USER", "root"),
 ];
 
 /// Python's arguments when the kernel command line has no `--`: the console's prompt.

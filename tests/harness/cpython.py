@@ -170,7 +170,7 @@ def build_cpython(
                     f"--with-build-python={host / 'python'}", f"CC={compiler}", f"CPP={compiler} -E",
                     f"AR={toolchain.AR}", f"RANLIB={toolchain.RANLIB}", f"READELF={toolchain.READELF}",
                     f"CFLAGS={' '.join(flags)}", f"LDFLAGS=-static {' '.join(search)} -Wl,-z,stack-size=8388608",
-                    "LINKFORSHARED= ", "--prefix=/", "--exec-prefix=/", "--disable-shared", "--without-ensurepip",
+                    "LINKFORSHARED= ", "--prefix=/usr", "--disable-shared", "--without-ensurepip",
                     "--with-pkg-config=no", "--with-tail-call-interp", "--enable-test-modules",
                     *(["--disable-gil"] if free_threading else []),
                 ],

@@ -95,7 +95,7 @@ def parents(entries: list[Entry]) -> list[Entry]:
 
 def library_name(python: CPython) -> str:
     """Returns CPython's own name for the folder of its library, without the leading slash."""
-    return f"lib/python{cpython.VERSION}{'t' if python.free_threading else ''}"
+    return f"usr/lib/python{cpython.VERSION}{'t' if python.free_threading else ''}"
 
 
 def compile_tree(host: Path, folder: Path, at: str, log: str, *, tolerant: bool) -> None:
@@ -145,8 +145,12 @@ def build_library(python: CPython, host: Path, progress: Progress) -> Path:
         entries = list(tree(library, at))
         if abi:
             # The name that users and scripts know.
-            entries.append(Entry(f"lib/python{cpython.VERSION}", stat.S_IFLNK | 0o777, target=Path(at).name))
-        header = f"include/python{cpython.VERSION}{abi}/pyconfig.h"
+            entries.append(Entry(f"usr/lib/python{cpython.VERSION}", stat.S_IFLNK | 0o777, target=Path(at).name))
+        header = f"usr/include/python{cpython.VERSION}{abi}/pyconfig.h"
+        # The library is where a prefix of its own puts it (with the prefix `/` CPython names its
+        # folders `//lib/...`), and where users look for it too.
+        entries += [Entry(name, stat.S_IFLNK | 0o777, target=f"usr/{name}") for name in ("include", "lib")]
+        entries.append(Entry("bin/python3", stat.S_IFLNK | 0o777, target="../usr/bin/python3"))
         entries.append(Entry(header, stat.S_IFREG | 0o644, python.folder / "include" / "pyconfig.h"))
         write_cpio(parents(entries), output / "library.cpio")
         write_cpio(parents(list(tree(tests, at))), output / "library-tests.cpio")
