@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import shutil
+import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +58,85 @@ def ids() -> dict[str, Any]:
         "processes": [name for name in os.listdir("/proc") if name.isdigit()],
         "tasks": os.listdir("/proc/self/task"),
         "group": [os.getpgrp(), os.getsid(0), os.tcgetpgrp(0)],
+    }
+
+
+def installation() -> dict[str, Any]:
+    """Returns where CPython says that its parts are, and which of these places do not exist."""
+    paths = sysconfig.get_paths()
+    files = [sys.executable, os.__file__, sysconfig.get_makefile_filename(), sysconfig.get_config_h_filename()]
+    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "include")]
+    places = [*files, *folders, "/lib/python3.14/os.py"]
+    return {
+        "prefix": sys.prefix,
+        "path": sys.path,
+        "paths": paths,
+        "missing": [place for place in places if not os.path.exists(place)],
+        "which": os.path.realpath(shutil.which("python3") or ""),
+        "login": os.getlogin(),
+        "os": platform.freedesktop_os_release()["NAME"],
+    }
+
+
+def without_processes() -> dict[str, Any]:
+    """Returns which calls for processes `os` has, and what those that are there end with."""
+    import multiprocessing
+
+    starters: dict[str, Callable[[], object]] = {
+        "subprocess.run": lambda: subprocess.run(["ls"], check=False),
+        "os.popen": lambda: os.popen("ls"),
+        "multiprocessing": multiprocessing.get_context("spawn").Process(target=int).start,
+        "os.execv": lambda: os.execv("/bin/ls", ["ls"]),
+        "os.execlp": lambda: os.execlp("ls", "ls"),
+        "os.wait": os.wait,
+    }
+    errors = {}
+    for name, start in starters.items():
+        try:
+            start()
+        except OSError as error:
+            errors[name] = error.errno
+    names = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "spawnv", "system", "register_at_fork")
+    return {"has": [name for name in names if hasattr(os, name)], "errors": errors}
+
+
+def linux_calls(nonce: str) -> dict[str, Any]:
+    """Returns what calls give that CPython has only where it finds Linux's own headers, and their like."""
+    data = nonce.encode()
+    with tempfile.NamedTemporaryFile() as file:
+        os.setxattr(file.fileno(), "user.nonce", data)
+        attributes = {name: os.getxattr(file.name, name).decode() for name in os.listxattr(file.name)}
+        os.write(file.fileno(), data)
+        memory = os.memfd_create("copy")
+        copied = os.copy_file_range(file.fileno(), memory, len(data), 0, 0)
+        found = os.pread(memory, 2 * len(data), 0).decode()
+        os.close(memory)
+    return {
+        "random": [os.getrandom(16).hex(), os.getrandom(16, os.GRND_NONBLOCK).hex()],
+        "attributes": attributes,
+        "copied": [copied, found],
+    }
+
+
+def libraries(nonce: str) -> dict[str, Any]:
+    """Returns what comes back from zlib and zstd, and two identifiers that libuuid made."""
+    import uuid
+    import zlib
+
+    # Not known to a type checker that runs on an older Python.
+    zstd, libuuid = map(importlib.import_module, ("compression.zstd", "_uuid"))
+    data = nonce.encode() * 100_000
+    threads = {zstd.CompressionParameter.nb_workers: 2, zstd.CompressionParameter.checksum_flag: 1}
+    packed = {
+        "zlib": (zlib.compress(data), zlib.decompress),
+        "zstd": (zstd.compress(data), zstd.decompress),
+        "zstd by threads": (zstd.compress(data, options=threads), zstd.decompress),
+    }
+    right = [name for name, (text, unpack) in packed.items() if len(text) < len(data) // 10 and unpack(text) == data]
+    return {
+        "right": right,
+        "uuids": [str(uuid.UUID(bytes=libuuid.generate_time_safe()[0])) for _ in range(2)],
+        "versions": [uuid.uuid1().version, uuid.UUID(bytes=libuuid.generate_time_safe()[0]).version],
     }
 
 

@@ -70,6 +70,14 @@ def _unpack(work: Path, progress: Progress, log: str) -> Path:
     return folder
 
 
+def _add_modules(work: Path) -> None:
+    """Puts our own modules beside CPython's: Setup.local is its place for such."""
+    shutil.copytree(RECIPE / "modules", work / "source" / "Modules", dirs_exist_ok=True)
+    setup = work / "build" / "Modules" / "Setup.local"
+    setup.parent.mkdir(exist_ok=True)
+    shutil.copy(RECIPE / "modules" / setup.name, setup)
+
+
 def _source_key() -> str:
     return fetch.sources()["cpython"].archives[0].sha256
 
@@ -140,7 +148,7 @@ def build_cpython(
             "libraries": " ".join(library.folder.name for library in static),
             "host": host.name,
         },
-        files=[RECIPE / "config.site", *_patches(), Path(__file__)],
+        files=[RECIPE / "config.site", RECIPE / "modules", *_patches(), Path(__file__)],
     )
     log = f"cpython-{target.name}-{kind}"
 
@@ -161,6 +169,7 @@ def build_cpython(
         }
         if not (objects / "Makefile").is_file():
             guess = subprocess.run(["sh", work / "source" / "config.guess"], capture_output=True, text=True, check=True)
+            _add_modules(work)
             flags = [*toolchain.c_flags(target), "-O3", f"-ffile-prefix-map={work}=."]
             flags += [f"-I{library.include}" for library in static]
             search = [f"-L{library.archive.parent}" for library in static]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import re
+import secrets
+
 from harness import fetch
 from harness.machines import Machines
 from harness.serial import Guest
@@ -34,3 +38,40 @@ def test_the_process_is_the_first_and_its_main_thread_has_its_id(guest: Guest) -
     assert "1" in ids["tasks"]
     assert ids["group"] == [1, 1, 1]
     assert ids["second"][0] == ids["second"][1] > 1
+
+
+def test_the_installation_is_where_python_says(guest: Guest) -> None:
+    found = guest.call("machine.installation")
+    assert found["prefix"] == "/usr"
+    assert found["missing"] == []
+    assert found["which"] == "/usr/bin/python3"
+    assert found["login"] == "root"
+    assert found["os"] == "PythonOS"
+    # CPython composes these of the prefix: none may have a slash too many.
+    places = [*found["paths"].values(), *(place for place in found["path"] if place)]
+    assert [place for place in places if not re.match("/[^/]", place)] == []
+
+
+def test_what_needs_processes_is_absent_or_says_so(guest: Guest) -> None:
+    found = guest.call("machine.without_processes")
+    assert found["has"] == []
+    no_child = {"os.wait": errno.ECHILD}
+    names = ("subprocess.run", "os.popen", "multiprocessing", "os.execv", "os.execlp")
+    assert found["errors"] == dict.fromkeys(names, errno.ENOSYS) | no_child
+
+
+def test_calls_that_need_linux_headers_are_there(guest: Guest) -> None:
+    nonce = secrets.token_hex(8)
+    found = guest.call("machine.linux_calls", nonce)
+    first, second = found["random"]
+    assert len(first) == len(second) == 32
+    assert first != second
+    assert found["attributes"] == {"user.nonce": nonce}
+    assert found["copied"] == [len(nonce), nonce]
+
+
+def test_libraries_give_back_what_they_were_given(guest: Guest) -> None:
+    found = guest.call("machine.libraries", secrets.token_hex(8))
+    assert found["right"] == ["zlib", "zstd", "zstd by threads"]
+    assert len(set(found["uuids"])) == 2
+    assert found["versions"] == [1, 1]
