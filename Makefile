@@ -7,7 +7,7 @@ export SMP_CPUS MEM ACCEL TARGET_ARCH PYTHONOS_FREE_THREADING REPL_HOST_PORT FIL
 
 .DEFAULT_GOAL := build
 .PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test bench iso stop \
-        clean cleanall fmt check clippy mypy cargo-test loom
+        clean cleanall fmt check clippy mypy cargo-test compare loom
 
 build: ## build the image and the initrd (what plain `make` does)
 	@$(HARNESS) build
@@ -48,7 +48,7 @@ bench: ## measure against Linux in the same QEMU; results below build/bench/
 iso: ## write build/<config>/pythonos.iso, for BIOS and UEFI
 	@$(HARNESS) iso
 
-stop: ## end the machine that `make run` started
+stop: ## end the machines that `make run` started
 	@$(HARNESS) stop
 
 clean: ## remove build/ and target/; the cache of what was built from C stays
@@ -72,6 +72,9 @@ mypy: ## check the types of the Python sources
 
 cargo-test: ## the Rust tests that need no machine
 	cargo test --workspace
+
+compare: ## random calls of the kernel's file and terminal code against this Linux; as root, CASES=100
+	@$(HARNESS) compare
 
 loom: ## every interleaving of the locks' models
 	@$(HARNESS) loom

@@ -7,20 +7,22 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from harness import images, iso, qemu, setup
 from harness.paths import BUILD, REPOSITORY
 from harness.progress import Progress, StepFailed, run
 from harness.settings import BadSetting, Settings, read
 
-#: Where `make run` leaves the process id of its QEMU, for `make stop`.
-PID_FILE = BUILD / "run.pid"
+#: Where each `make run` leaves the process id of its QEMU as the name of a file, for `make stop`.
+RUNNING = BUILD / "running"
 
 
 def build(settings: Settings) -> int:
     """Builds the image and the initrd."""
     setup.ensure("build", Progress(1))
-    images.build_images(settings, tests=False)
+    found = images.build_images(settings, tests=False)
+    print(f"{found.folder.relative_to(REPOSITORY)} is up to date; `make run` boots it")
     return 0
 
 
@@ -33,8 +35,9 @@ def run_machine(settings: Settings) -> int:
     command = qemu.command(
         settings, append=qemu.user_options(), tests=False, interactive=sys.stdin.isatty(), restarts=True
     )
-    BUILD.mkdir(exist_ok=True)
-    PID_FILE.write_text(f"{os.getpid()}\n")
+    RUNNING.mkdir(parents=True, exist_ok=True)
+    qemu.forget_ended(RUNNING)
+    (RUNNING / str(os.getpid())).touch()
     (BUILD / "run.command").write_text(shlex.join(command) + "\n")
     if sys.stdin.isatty():
         print("PythonOS starts; Ctrl-A X leaves QEMU.", file=sys.stderr, flush=True)
@@ -42,13 +45,15 @@ def run_machine(settings: Settings) -> int:
 
 
 def stop(settings: Settings) -> int:
-    """Ends the machine that `make run` started."""
-    return qemu.stop(PID_FILE)
+    """Ends the machines that `make run` started."""
+    stopped = qemu.stop(RUNNING)
+    print(f"stopped {stopped} machine{'s' * (stopped > 1)}" if stopped else "no machine of `make run` is running", file=sys.stderr)
+    return 0
 
 
 def write_iso(settings: Settings) -> int:
     """Writes a disc that boots under BIOS and UEFI."""
-    progress = Progress(1)
+    progress = Progress(2)
     progress.next("set-up")
     setup.ensure("iso", progress)
     found = images.build_images(settings, tests=False)
@@ -56,7 +61,7 @@ def write_iso(settings: Settings) -> int:
     progress.next("disc")
     with progress.working(f"write {output.name}"):
         iso.write(found.kernel(), found.initrd(0), "panic=halt", output)
-    print(output)
+    print(output.relative_to(REPOSITORY))
     return 0
 
 
@@ -74,6 +79,16 @@ def test(settings: Settings) -> int:
     with cargo.working("every interleaving of the locks"):
         run_loom()
     return pytest(settings, sys.argv[2:])
+
+
+def no_comparison() -> str | None:
+    """Returns why the kernel's calls cannot be compared with those of this machine, if so."""
+    if sys.platform != "linux":
+        return "this is no Linux"
+    if os.geteuid() != 0:
+        return "not root, whose rights the machine's only user has"
+    filesystems = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    return None if ["/dev/shm", "tmpfs"] in filesystems else "no tmpfs at /dev/shm"
 
 
 def run_loom() -> None:
@@ -146,6 +161,22 @@ def set_up(settings: Settings) -> int:
     return 0
 
 
+def compare(settings: Settings) -> int:
+    """Runs the tests that make the same random calls to the kernel's code and to this machine's Linux.
+
+    They are no part of `make test`: a container's Linux may allow less than a machine's.
+    """
+    progress = Progress(1)
+    progress.next("comparison")
+    setup.ensure("build", progress)
+    if (reason := no_comparison()) is not None:
+        raise BadSetting(f"cannot compare: {reason}")
+    command = ["cargo", "test", "--package", "kernel", "--lib", "--quiet", "--", "--ignored"]
+    with progress.working("random calls against this Linux"):
+        run(command, "compare", cwd=REPOSITORY)
+    return 0
+
+
 def clean(settings: Settings) -> int:
     """Removes build/ and target/; what was built from C stays in the cache."""
     images.clean(everything=False)
@@ -167,6 +198,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "iso": write_iso,
     "test": test,
     "loom": loom,
+    "compare": compare,
     "mypy": mypy,
     "setup": set_up,
     "clean": clean,
@@ -184,7 +216,8 @@ def main() -> int:
     except (BadSetting, setup.SetupMissing) as problem:
         print(f"pythonos: {problem}", file=sys.stderr)
         return 2
-    except StepFailed as problem:
+    except (StepFailed, OSError) as problem:
+        # An OSError names the file and what is wrong with it: no space, no permission.
         print(f"pythonos: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+#: Not resolved: `start.sh` may have come here by a link, because the real path has blanks in it.
+REPOSITORY = Path(__file__).absolute().parents[2]
 BUILD = REPOSITORY / "build"
 LOGS = BUILD / "logs"
 

@@ -130,7 +130,8 @@ def _disc(settings: Settings, found: images.Images, tests: bool, line: str) -> P
 def user_options() -> list[str]:
     """Returns what the kernel should know of the terminal that `make run` runs on."""
     size = shutil.get_terminal_size()
-    term = os.environ.get("TERM", "")
+    # Piped, it needs neither colours nor an editor for lines.
+    term = os.environ.get("TERM", "") if sys.stdin.isatty() and sys.stdout.isatty() else "dumb"
     return [
         "panic=halt",
         f"console.size={size.columns}x{size.lines}",
@@ -140,20 +141,32 @@ def user_options() -> list[str]:
     ]
 
 
-def stop(pid_file: Path) -> int:
-    """Ends the QEMU whose process id `make run` wrote to `pid_file`, if it is still that QEMU."""
+def _is_machine(pid: int) -> bool:
+    """Tells whether a process is a QEMU: the id of one that ended may be another program's by now."""
     try:
-        pid = int(pid_file.read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError):
-        words = []
-    if not words or not Path(os.fsdecode(words[0])).name.startswith("qemu-system-"):
-        print("no machine of `make run` is running", file=sys.stderr)
-        pid_file.unlink(missing_ok=True)
-        return 0
-    os.kill(pid, signal.SIGTERM)
+    except OSError:
+        return False
+    return Path(os.fsdecode(words[0])).name.startswith("qemu-system-")
+
+
+def forget_ended(running: Path) -> list[int]:
+    """Removes from `running`, where files are named after processes, what is no QEMU any more; returns the rest."""
+    alive = []
+    for entry in running.glob("[0-9]*"):
+        if _is_machine(int(entry.name)):
+            alive.append(int(entry.name))
+        else:
+            entry.unlink(missing_ok=True)
+    return alive
+
+
+def stop(running: Path) -> int:
+    """Ends the machines in `running`; returns how many there were."""
+    machines = forget_ended(running)
+    for pid in machines:
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+    while forget_ended(running) and time.monotonic() < deadline:
         time.sleep(0.05)
-    pid_file.unlink(missing_ok=True)
-    return 0
+    return len(machines)

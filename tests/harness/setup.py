@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import toolchain, uapi
-from harness.paths import REPOSITORY
+from harness.paths import REPOSITORY, cache
 from harness.progress import Progress, run
 
 TOOLCHAIN = REPOSITORY / "rust-toolchain.toml"
@@ -93,10 +95,23 @@ def python_with(module: str) -> str | None:
 
 def ensure(group: str, progress: Progress) -> None:
     """Makes sure that everything for `group` is there; raises `SetupMissing` if the user has to act."""
+    _check_cache(cache())
     missing = [need for need in GROUPS[group] if not need.present()]
     if missing:
         _install(missing, progress)
     _ensure_rust(progress)
+
+
+def _check_cache(folder: Path) -> None:
+    elsewhere = "XDG_CACHE_HOME=/another/folder in the environment puts it elsewhere."
+    if re.search(r"\s", str(folder)):
+        # It is in the commands of compilers, which configure scripts split at blanks.
+        raise SetupMissing(f"the cache, {folder}, has a blank in its path; {elsewhere}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SetupMissing(f"the cache, {folder}, cannot be written: {error.strerror}; {elsewhere}") from None
 
 
 def _as_root() -> list[str] | None:

@@ -30,6 +30,15 @@ if ! python=$(find_python); then
     fi
     python=$(find_python) || { echo "this system's python3 is older than 3.11" >&2; exit 2; }
 fi
+case $here in
+*[[:space:]]*)
+    # The configure scripts of musl and CPython split their compiler's command at blanks.
+    link=${XDG_CACHE_HOME:-$HOME/.cache}/pythonos/checkouts/$(printf %s "$here" | cksum | cut -d ' ' -f 1)
+    mkdir -p "$(dirname "$link")" || exit 2
+    ln -sfn "${here%/tests}" "$link"
+    here=$link/tests
+    ;;
+esac
 PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
 export PYTHONPATH PYTHONDONTWRITEBYTECODE
 exec "$python" -m harness "$@"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import stat
 import struct
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
-from harness import fetch, image, images, link, musl, qemu, settings, toolchain
+from harness import fetch, image, images, link, musl, qemu, settings, setup, toolchain
 from harness.link import Symbol
+from harness.paths import REPOSITORY
 from harness.progress import Progress
 
 
@@ -122,6 +128,51 @@ def test_settings_reject_what_means_nothing() -> None:
 
 def test_memory_is_read_as_qemu_reads_it() -> None:
     assert [settings.memory_mib(text) for text in ("128M", "1G", "1g", "2048", "512MB")] == [128, 1024, 1024, 2048, 512]
+
+
+def test_a_cache_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, what in [(tmp_path / "a b", "has a blank"), (tmp_path / "file" / "cache", "cannot be written")]:
+        with pytest.raises(setup.SetupMissing, match=f"{what}.*XDG_CACHE_HOME="):
+            setup._check_cache(folder)
+    setup._check_cache(tmp_path / "new" / "cache")
+
+
+def test_a_checkout_with_a_blank_in_its_path_is_reached_by_a_link(tmp_path: Path) -> None:
+    checkout = tmp_path / "my checkout"
+    shutil.copytree(REPOSITORY / "tests" / "harness", checkout / "tests" / "harness")
+    result = subprocess.run(
+        ["sh", checkout / "tests" / "harness" / "start.sh", "stop"],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "no machine of `make run` is running\n")
+    (link,) = (tmp_path / "cache" / "pythonos" / "checkouts").iterdir()
+    assert link.readlink() == checkout
+
+
+def test_stop_ends_machines_and_nothing_else(tmp_path: Path) -> None:
+    program = tmp_path / "qemu-system-test"
+    shutil.copy("/bin/sleep", program)
+    machine, other = subprocess.Popen([program, "100"]), subprocess.Popen(["sleep", "100"])
+    try:
+        running = tmp_path / "running"
+        running.mkdir()
+        for pid in (machine.pid, other.pid):
+            (running / str(pid)).touch()
+        # Somebody has to collect it: it is this program's child, as it is the shell's otherwise.
+        collector = threading.Thread(target=machine.wait)
+        collector.start()
+        assert qemu.stop(running) == 1
+        collector.join()
+        assert machine.returncode == -signal.SIGTERM
+        assert other.poll() is None
+        assert list(running.iterdir()) == []
+    finally:
+        for process in (machine, other):
+            process.kill()
+            process.wait()
 
 
 def test_debian_mirror_is_an_address() -> None:

@@ -16,6 +16,11 @@ def machine(machines: Machines, request: pytest.FixtureRequest) -> Iterator[Prom
     cpus, terminal = request.param
     with machines.prompt(Shape(cpus=cpus), terminal=terminal) as running:
         running.run("import _thread, threading, time, select, os, queue")
+        # Says, from a thread, that the rest of the line that called it is under way. A bare thread
+        # does: a `threading.Timer` that ends runs finalizers in the main thread, where they
+        # could swallow the KeyboardInterrupt.
+        running.run("def announced(): print('under', 40 + 2)\r")
+        running.run("def announce(): _thread.start_new_thread(lambda: (time.sleep(0.7), announced()), ())\r")
         yield running
 
 
@@ -29,7 +34,7 @@ def prompt(machine: Prompt) -> Prompt:
 @pytest.mark.parametrize(
     "statement",
     [
-        "while True: pass",
+        "exec('while True: pass')",
         "time.sleep(100)",
         "lock.acquire()",
         "lock.acquire(timeout=100)",
@@ -44,11 +49,8 @@ def prompt(machine: Prompt) -> Prompt:
 def test_ctrl_c_interrupts(prompt: Prompt, statement: str) -> None:
     prompt.run("lock = threading.Lock(); _ = lock.acquire()")
     prompt.run("thread = threading.Thread(target=time.sleep, args=(4,)); thread.start()")
-    # The statement is under way once the guest has printed the sum. A bare thread prints it:
-    # a `threading.Timer` that ends runs finalizers in the main thread, where they could
-    # swallow the KeyboardInterrupt.
-    prompt.run("_ = _thread.start_new_thread(lambda: (time.sleep(0.7), print('under', 40 + 2)), ())")
-    prompt.type_line(statement + ("\r" if statement.startswith("while") else ""))
+    # On one line, so that the time counts from where the line runs, however long it took to type.
+    prompt.type_line("announce(); " + statement)
     prompt.expect("under 42\r?\n", 20)
     interrupt(prompt)
 

@@ -1,7 +1,7 @@
 //! The line discipline against the host's own: the same bytes typed into a pseudo-terminal of Linux,
 //! the same echo, the same lines read.
 //!
-//! Run with `cargo test -p kernel --lib -- --ignored linux_comparison` on Linux; `CASES` says how
+//! Run with `make compare`, on Linux; `CASES` says how
 //! many. Ignored otherwise: a host need not have pseudo-terminals, and Linux answers slowly,
 //! from a worker thread.
 

@@ -1,6 +1,6 @@
 //! The calls against the host's own kernel: the same random calls, the same answers.
 //!
-//! Run with `cargo test -p kernel --lib -- --ignored host_comparison`, as root on Linux with a
+//! Run with `make compare`, as root on Linux with a
 //! tmpfs at `/dev/shm`; `CASES` says how many. Ignored otherwise: hosts differ in what they allow.
 
 mod files;
