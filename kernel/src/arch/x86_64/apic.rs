@@ -43,8 +43,9 @@ static TIMER_KIND: AtomicU8 = AtomicU8::new(TIMER_UNKNOWN);
 static COUNTS_PER_NS: AtomicU64 = AtomicU64::new(0);
 /// Where the registers are mapped, in xAPIC mode; 0 in x2APIC mode.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
-/// When the calibration began, on the boot CPU.
+/// When the calibration began, on the boot CPU, and what the timer had left to count then.
 static CALIBRATION_START: AtomicU64 = AtomicU64::new(0);
+static CALIBRATION_LEFT: AtomicU32 = AtomicU32::new(0);
 /// Errors that local APICs have reported.
 static ERRORS: AtomicU32 = AtomicU32::new(0);
 
@@ -109,11 +110,14 @@ pub fn init_boot_cpu() {
         // Counting begins; `finish_calibration` looks how far it has come, so
         // that what happens in between costs no time.
         // SAFETY: the timer is masked: nothing will interrupt.
-        with(|apic| unsafe {
+        let (left, now) = with(|apic| unsafe {
             apic.disable_timer();
             apic.set_timer_initial(u32::MAX);
-        });
-        CALIBRATION_START.store(clock::now_ns(), Ordering::Relaxed);
+            read_timer(apic)
+        })
+        .expect("this CPU's APIC is set up");
+        CALIBRATION_START.store(now, Ordering::Relaxed);
+        CALIBRATION_LEFT.store(left, Ordering::Relaxed);
     }
 }
 
@@ -164,6 +168,23 @@ unsafe fn write_register(offset: u32, value: u32) {
     }
 }
 
+/// Returns what the one-shot timer has left to count, and when that was: the quickest of some
+/// readings, as the host may interrupt between the two. A time taken beside the write that starts
+/// the counting would be late by what the write takes under emulation, and so would every timer.
+fn read_timer(apic: &LocalApic) -> (u32, u64) {
+    let mut best = (u64::MAX, 0, 0);
+    for _ in 0..8 {
+        let before = clock::now_ns();
+        // SAFETY: reads a counter.
+        let left = unsafe { apic.timer_current() };
+        let after = clock::now_ns();
+        if after - before < best.0 {
+            best = (after - before, left, before + (after - before) / 2);
+        }
+    }
+    (best.1, best.2)
+}
+
 /// Ends the calibration of the one-shot timer: after this, timers work.
 pub fn finish_calibration() {
     if TIMER_KIND.load(Ordering::Relaxed) != TIMER_ONE_SHOT {
@@ -173,24 +194,15 @@ pub fn finish_calibration() {
     while clock::now_ns() - start < CALIBRATION_NS {
         core::hint::spin_loop();
     }
-    // SAFETY: reads a counter, then stops it.
+    // SAFETY: stops the counter; the timer's vector has a handler.
     let (left, now) = with(|apic| unsafe {
-        // The quickest of some readings, as the host may interrupt between the two.
-        let mut best = (u64::MAX, 0, 0);
-        for _ in 0..8 {
-            let before = clock::now_ns();
-            let left = apic.timer_current();
-            let after = clock::now_ns();
-            if after - before < best.0 {
-                best = (after - before, left, before + (after - before) / 2);
-            }
-        }
+        let reading = read_timer(apic);
         apic.set_timer_initial(0);
         apic.enable_timer();
-        (best.1, best.2)
+        reading
     })
     .expect("the boot CPU's APIC is set up");
-    let counts = u64::from(u32::MAX - left);
+    let counts = u64::from(CALIBRATION_LEFT.load(Ordering::Relaxed) - left);
     let factor = (u128::from(counts) << 32) / u128::from(now - start);
     COUNTS_PER_NS.store(factor as u64, Ordering::Relaxed);
 }
