@@ -32,6 +32,7 @@ def main() -> int:
         # As at any Python prompt: modules are looked up where the session is
         # now, not where it began.
         sys.path[0] = ""
+    _show_tracebacks_on_quit()
     spare = _duplicate_console()
     while True:
         _restore_standard_streams(spare)
@@ -43,6 +44,18 @@ def main() -> int:
         except KeyboardInterrupt:
             # Ctrl-C between two sessions, where nothing runs that it could end.
             print()
+
+
+def _show_tracebacks_on_quit() -> None:
+    """Has Ctrl-\\ print what the session is doing, even inside C code that Ctrl-C cannot interrupt.
+
+    Its default action would end the one program that the machine runs.
+    """
+    import faulthandler
+    from signal import SIGQUIT
+
+    # This thread alone: others run on meanwhile, and their frames may go while they are looked at.
+    faulthandler.register(SIGQUIT, file=2, all_threads=False, chain=False)
 
 
 def _banner() -> str:

@@ -68,6 +68,22 @@ def test_ctrl_c_drops_a_half_typed_line(prompt: Prompt) -> None:
     assert prompt.evaluate("'half' in globals()") == "False"
 
 
+def test_ctrl_backslash_shows_what_runs(prompt: Prompt) -> None:
+    # Not in a call of the kernel: CPython's handler has it restarted (SA_RESTART), so a Ctrl-C
+    # that comes while the traceback is still being printed would not end it.
+    prompt.type_line("announce(); exec('while True: pass')")
+    prompt.expect("under 42\r?\n", 20)
+    prompt.send(b"\x1c")
+    prompt.expect(r'most recent call first\):\r?\n(.*\n)*?  File "<(stdin|python-input-\d+)>", line 1 in <module>', 10)
+    interrupt(prompt)
+
+
+def test_ctrl_backslash_at_the_prompt_ends_nothing(prompt: Prompt) -> None:
+    prompt.send(b"\x1c")
+    prompt.expect("in main\r?\n", 10)
+    assert prompt.evaluate("3 * 5") == "15"
+
+
 def interrupt(prompt: Prompt) -> None:
     """Types Ctrl-C and checks that it works within a second, and that the prompt lives after it."""
     assert prompt.interrupt() < 1.0
