@@ -207,7 +207,12 @@ extern "C" fn kernel_entry(protocol: u32, info: u64) -> ! {
     super::serial::init();
     // SAFETY: the boot loader passed `info` for this protocol, and the boot page
     // tables map the first 4 GiB, where both protocols keep it.
-    crate::start::start(BOOT_INFO.call_once(|| unsafe { crate::boot::read(protocol, info) }))
+    crate::start::start(BOOT_INFO.call_once(|| unsafe {
+        match protocol {
+            Protocol::Pvh => super::pvh::read(info),
+            Protocol::Multiboot2 => super::multiboot2::read(info),
+        }
+    }))
 }
 
 static BOOT_INFO: spin::Once<crate::boot::BootInfo> = spin::Once::new();

@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use super::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
+use crate::boot::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
 
 const MAGIC: u32 = 0x336e_c578;
 

@@ -3,7 +3,7 @@
 
 use multiboot2::{BootInformation, BootInformationHeader, MemoryAreaType};
 
-use super::{BootInfo, Framebuffer, MemoryKind, MemoryRegion, PhysRange};
+use crate::boot::{BootInfo, Framebuffer, MemoryKind, MemoryRegion, PhysRange};
 
 /// Bytes of a tag before its content: type and size.
 const TAG_HEADER: usize = 8;
