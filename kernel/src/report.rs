@@ -334,8 +334,13 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    static python_traceback:
-        Option<unsafe extern "C" fn(fd: i32, interpreter: *mut u8, thread: *mut u8) -> *const i8>;
+    static python_traceback: Option<
+        unsafe extern "C" fn(
+            fd: i32,
+            interpreter: *mut u8,
+            thread: *mut u8,
+        ) -> *const core::ffi::c_char,
+    >;
 }
 
 /// Lets CPython print the traceback of every thread, as faulthandler does.

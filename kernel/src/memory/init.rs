@@ -3,15 +3,12 @@
 use super::tables::PageTables;
 use super::{PAGE_SIZE, PhysAddr, address_space, frames, mmio, phys_to_virt, scattered, stacks};
 use crate::arch::page_table::{
-    self, DEVICE_RANGE, Memory, SCATTERED_RANGE, STACK_RANGE, USER_RANGE, direct_map,
+    self, BOOT_MAPPED, DEVICE_RANGE, Memory, SCATTERED_RANGE, STACK_RANGE, direct_map,
 };
 use crate::boot::{BootInfo, PhysRange, RangeList};
 use core::ops::Range;
 use mmap_shim::{Frame, NoMemory, Protection};
 use spin::Once;
-
-/// What the boot page tables map, so what can be used before the final ones are in place.
-const BOOT_MAPPED: u64 = 4 << 30;
 
 static TABLES: Once<PageTables> = Once::new();
 
@@ -124,10 +121,23 @@ fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
     let write = Protection::READ.union(Protection::WRITE);
     map_directly(&tables, &ram, write)?;
     map_directly(&tables, &archives, Protection::READ)?;
+    if let Some(registers) = page_table::early_device() {
+        let registers = registers.grow_to_pages(PAGE_SIZE as u64);
+        let (address, start) = (
+            direct_map() + registers.start as usize,
+            PhysAddr(registers.start),
+        );
+        tables.map_range(
+            address,
+            start,
+            registers.len() as usize,
+            write,
+            Memory::Device,
+        )?;
+    }
     tables.reserve(DEVICE_RANGE)?;
     tables.reserve(SCATTERED_RANGE)?;
     tables.reserve(STACK_RANGE)?;
-    debug_assert!(USER_RANGE.start >= BOOT_MAPPED as usize);
     Ok(tables)
 }
 
@@ -143,7 +153,7 @@ fn map_section(
         let guards = page_table::image_guards().into_iter();
         let gap = guards.filter(|guard| (at..end).contains(guard)).min();
         let stop = gap.unwrap_or(end);
-        let start = PhysAddr(at as u64);
+        let start = page_table::image_address(at);
         tables.map_range(at, start, stop - at, protection, Memory::Normal)?;
         at = stop + PAGE_SIZE;
     }

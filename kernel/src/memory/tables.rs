@@ -6,7 +6,7 @@
 //! frame is free while a CPU may still reach it, and nothing needs to be stored in between.
 
 use super::{PAGE_SIZE, PhysAddr, frames, phys_to_virt};
-use crate::arch::page_table::{Entry, LEVELS, Memory, has_large_pages};
+use crate::arch::page_table::{Entry, LEVELS, Memory, has_large_pages, publish_entries};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use mmap_shim::{Frame, NoMemory, Owner, Protection};
@@ -128,6 +128,7 @@ impl PageTables {
         let slot = self.slot(page, 1)?;
         debug_assert!(!load(slot).is_used(), "{page:#x} is mapped already");
         store(slot, entry);
+        publish_entries();
         Ok(())
     }
 
@@ -161,6 +162,7 @@ impl PageTables {
             store(self.slot(at, level)?, entry);
             done += span(level);
         }
+        publish_entries();
         Ok(())
     }
 

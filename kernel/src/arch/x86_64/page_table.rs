@@ -7,7 +7,7 @@
 
 use super::{entry, gdt, per_cpu};
 use crate::boot::PhysRange;
-use crate::memory::{Access, Frame};
+use crate::memory::{Access, Frame, PhysAddr as PhysicalAddress};
 use crate::report;
 use mmap_shim::{Owner, Protection};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr3Flags, Cr4, Cr4Flags};
@@ -31,6 +31,11 @@ pub const STACK_RANGE: core::ops::Range<usize> = 0xffff_c100_0000_0000..0xffff_c
 const OWNED: Bits = Bits::BIT_9;
 const USED: Bits = Bits::BIT_10;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// What the boot page tables map of physical memory: what can be used before the final ones are in place.
+pub const BOOT_MAPPED: u64 = 4 << 30;
+
+const _: () = assert!(USER_RANGE.start >= BOOT_MAPPED as usize);
 
 /// Returns where physical address 0 is seen: the start of the direct map (`docs/memory-map.md`).
 #[inline]
@@ -161,6 +166,10 @@ pub fn access_of(error: PageFaultErrorCode) -> Access {
     }
 }
 
+/// Makes entries that were written where there were none visible to the walks of all CPUs: they are in any case.
+#[inline]
+pub fn publish_entries() {}
+
 /// Makes this CPU forget its translation of one page.
 pub fn flush_page(address: usize) {
     x86_64::instructions::tlb::flush(VirtAddr::new_truncate(address as u64));
@@ -205,6 +214,17 @@ pub fn image() -> PhysRange {
         start: (&raw const __image_start).addr() as u64,
         end: (&raw const __image_end).addr() as u64,
     }
+}
+
+/// Returns the physical address of a place in the image: the same.
+pub fn image_address(address: usize) -> PhysicalAddress {
+    PhysicalAddress(address as u64)
+}
+
+/// Returns the registers, seen in the direct map, of a device that is in use before memory is set up: none, the
+/// console has ports.
+pub fn early_device() -> Option<PhysRange> {
+    None
 }
 
 /// Returns the image's sections with their rights and names: none is both writable and executable.
