@@ -75,7 +75,10 @@ def linker(script: Path) -> list[str | Path]:
 
 
 def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> None:
-    """Writes the image to `output` and the map of the link beside it, as `<output>.map`."""
+    """Writes the image to `output`, its flat form beside it where boot loaders want that, and the map of the link.
+
+    The map is `<output>.map`.
+    """
     work.mkdir(parents=True, exist_ok=True)
     kernel = isolate_kernel(parts, work, log)
     inputs: list[str | Path] = [kernel, parts.modules, parts.python, parts.libc, *parts.static, parts.libgcc]
@@ -100,7 +103,14 @@ def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> No
             f"the second link moved {len(moved)} functions, as {moved[0]}: is .ksyms last in {parts.script}?"
         )
     first.unlink()
+    if target.is_flat:
+        run([toolchain.OBJCOPY, "-O", "binary", second, flat_image(output)], log)
     second.replace(output)
+
+
+def flat_image(image: Path) -> Path:
+    """Returns where the flat form of an image lies, on the architectures that have one."""
+    return image.with_suffix(".img")
 
 
 @dataclass(frozen=True, slots=True)

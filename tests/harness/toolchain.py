@@ -29,10 +29,18 @@ class Target:
     triple: str
     rust: str
     flags: tuple[str, ...]
+    #: Boot loaders take the image as a flat file (a Linux Image), not as an ELF file.
+    is_flat: bool = False
 
 
 TARGETS = {
     "x86_64": Target("x86_64", "x86_64", "x86_64-linux-musl", "x86_64-unknown-none", ("-mno-red-zone",)),
+    # Atomics in the instruction stream: gcc's out-of-line helpers would pick between two
+    # kinds by a flag that a constructor sets.
+    "arm64": Target(
+        "aarch64", "aarch64", "aarch64-linux-musl", "aarch64-unknown-none-softfloat", ("-mno-outline-atomics",),
+        is_flat=True,
+    ),
 }
 
 # Position dependent for a fixed address; frame pointers because a fault report walks
@@ -75,7 +83,8 @@ def version(tool: str) -> str:
 
 def libgcc_folder(target: Target) -> Path:
     """Returns the folder of gcc's start files and helpers, which clang uses when it links programs for Linux."""
-    compilers = ["gcc"] if target.name == host_architecture() else [f"{target.name}-linux-gnu-gcc"]
+    is_native = TARGETS.get(host_architecture()) == target
+    compilers = ["gcc"] if is_native else [f"{target.name}-linux-gnu-gcc"]
     for compiler in compilers:
         if shutil.which(compiler):
             found = subprocess.run(
