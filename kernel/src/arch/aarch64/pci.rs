@@ -1,0 +1,56 @@
+//! PCI configuration space in memory (ECAM, PCI Express Base Specification 5.0, 7.2.2), where the device tree
+//! names it.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use smp::SpinLock;
+
+use super::device_tree;
+use crate::memory::{self, PhysAddr};
+
+const BUS_SIZE: usize = 1 << 20;
+const BUSES: usize = 256;
+
+/// Where the configuration space of each bus is seen; 0 until somebody asks.
+static MAPPED: [AtomicUsize; BUSES] = [const { AtomicUsize::new(0) }; BUSES];
+/// Held while one is mapped.
+static MAPPING: SpinLock<()> = SpinLock::new(());
+
+fn register(bus: u8, device: u8, function: u8, offset: u8) -> Option<*mut u32> {
+    let space = device_tree::machine().pci?.configuration;
+    let start = usize::from(bus) * BUS_SIZE;
+    if (start + BUS_SIZE) as u64 > space.len() {
+        return None;
+    }
+    let place = &MAPPED[usize::from(bus)];
+    let mut mapped = place.load(Ordering::Acquire);
+    if mapped == 0 {
+        let _turn = MAPPING.lock();
+        mapped = place.load(Ordering::Acquire);
+        if mapped == 0 {
+            // SAFETY: the device tree says that this is configuration space; drivers reach their devices'
+            // through this module alone.
+            mapped = unsafe { memory::map_mmio(PhysAddr(space.start + start as u64), BUS_SIZE) }
+                .expose_provenance();
+            // Release pairs with the Acquire above: the mapping is there.
+            place.store(mapped, Ordering::Release);
+        }
+    }
+    let within =
+        usize::from(device & 31) << 15 | usize::from(function & 7) << 12 | usize::from(offset & !3);
+    Some(core::ptr::with_exposed_provenance_mut(mapped + within))
+}
+
+/// Reads a word; all ones where there is no device.
+pub fn read_configuration(bus: u8, device: u8, function: u8, offset: u8) -> u32 {
+    // SAFETY: reading configuration space has no effect on a device.
+    register(bus, device, function, offset).map_or(u32::MAX, |word| unsafe { word.read_volatile() })
+}
+
+/// Writes a word.
+pub fn write_configuration(bus: u8, device: u8, function: u8, offset: u8, data: u32) {
+    if let Some(word) = register(bus, device, function, offset) {
+        // SAFETY: the caller is the function's driver; what its registers mean is the driver's to know.
+        unsafe { word.write_volatile(data) };
+    }
+}
