@@ -12,7 +12,7 @@ pub fn kernel_stack_overflow() -> ! {
 pub fn interrupt_stack_overflow() -> ! {
     arch::disable_interrupts();
     // SAFETY: interrupts are off, so nobody is on the stack or will be; the machine ends there.
-    unsafe { arch::call_on_stack(dig_on_stack, [0; 3], arch::interrupt_stack_top()) };
+    unsafe { arch::call_on_interrupt_stack(dig_on_stack) };
     unreachable!("a stack has an end")
 }
 

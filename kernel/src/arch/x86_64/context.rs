@@ -6,6 +6,7 @@ use core::arch::global_asm;
 use smp::Thread;
 
 use super::fpu::{DEFAULT_MXCSR, DEFAULT_X87_CONTROL};
+use super::per_cpu;
 
 global_asm!(
     ".pushsection .text.context, \"ax\", @progbits",
@@ -154,4 +155,14 @@ pub unsafe fn call_on_stack(
 ) {
     // SAFETY: the caller's contract; the assembly keeps what a call must keep.
     unsafe { call_on_stack_asm(function, &arguments, stack_top) };
+}
+
+/// Calls `function` on this CPU's stack for device interrupts, as a handler would be; its arguments are zero.
+///
+/// # Safety
+///
+/// Interrupts are off, the caller is a thread, and `function` may be called so.
+pub unsafe fn call_on_interrupt_stack(function: unsafe extern "C" fn(usize, usize, usize)) {
+    // SAFETY: with interrupts off nobody is on the stack; the rest is the caller's contract.
+    unsafe { call_on_stack(function, [0; 3], per_cpu::interrupt_stack_top()) };
 }

@@ -36,14 +36,14 @@ mod user_context;
 pub mod user_copy;
 
 pub use clock::now_ns as uptime_ns;
-pub use context::{call_on_stack, enter_user};
+pub use context::{call_on_interrupt_stack, call_on_stack, enter_user};
 pub use cpu::{
     brand, disable_interrupts, divert_calls, halt_forever, has_python_thread, hwcap, relax,
     set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
 };
 pub use legacy::{LEGACY_CALLS, LEGACY_NAMES};
 pub use machine::Machine;
-pub use per_cpu::{current as current_thread, interrupt_stack_top, this_cpu_id as this_cpu};
+pub use per_cpu::{current as current_thread, this_cpu_id as this_cpu};
 pub use signal::report_fatal_signal;
 pub use start::{
     cpu_count, init_early, init_interrupts, start_secondary_cpus, wait_for_secondary_cpus,
