@@ -81,6 +81,20 @@ global_asm!(
     "mov sp, x29",
     "ldp x29, x30, [sp], 16",
     "ret",
+    // call_on_interrupt_stack_asm(function: x0), from SP_EL0
+    ".global call_on_interrupt_stack_asm",
+    "call_on_interrupt_stack_asm:",
+    "stp x29, x30, [sp, -16]!",
+    "mov x29, sp",
+    "mov x9, x0",
+    "mov x0, xzr",
+    "mov x1, xzr",
+    "mov x2, xzr",
+    "msr spsel, 1",
+    "blr x9",
+    "msr spsel, 0",
+    "ldp x29, x30, [sp], 16",
+    "ret",
     ".popsection",
     size = const CONTEXT_SIZE,
     kernel_sp = const Thread::KERNEL_SP_OFFSET,
@@ -90,6 +104,7 @@ unsafe extern "C" {
     fn context_switch(from: *const (), to: *const ());
     fn thread_first_entry();
     fn enter_c(entry: extern "C" fn(usize) -> !, arg: usize, stack_top: usize) -> !;
+    fn call_on_interrupt_stack_asm(function: unsafe extern "C" fn(usize, usize, usize));
     fn call_on_stack_asm(
         function: unsafe extern "C" fn(usize, usize, usize),
         arguments: *const [usize; 3],
@@ -156,4 +171,14 @@ pub unsafe fn call_on_stack(
 ) {
     // SAFETY: the caller's contract; the assembly keeps what a call must keep.
     unsafe { call_on_stack_asm(function, &arguments, stack_top) };
+}
+
+/// Calls `function` on this CPU's stack for device interrupts, as a handler would be; its arguments are zero.
+///
+/// # Safety
+///
+/// Interrupts are off, the caller is a thread, and `function` may be called so.
+pub unsafe fn call_on_interrupt_stack(function: unsafe extern "C" fn(usize, usize, usize)) {
+    // SAFETY: the caller's contract; the assembly keeps what a call must keep.
+    unsafe { call_on_interrupt_stack_asm(function) };
 }

@@ -14,9 +14,10 @@ use core::ptr;
 
 use aarch64_cpu::asm::barrier;
 
-use super::per_cpu::ExceptionStack;
+use super::per_cpu::ExceptionStacks;
 use super::{device_tree, page_table, per_cpu, serial, vectors};
 use crate::boot::{BootInfo, PhysRange};
+use crate::memory;
 
 /// Bytes of the stack that the boot CPU starts on and later idles on.
 pub const BOOT_STACK_SIZE: usize = 64 * 1024;
@@ -111,8 +112,8 @@ global_asm!(
     "ldr x9, =.Lboot_mapped",
     "br x9",
     ".Lboot_mapped:",
-    "ldr x9, ={exception_stack}",
-    "add x9, x9, {exception_stack_size}",
+    "ldr x9, ={exception_stacks}",
+    "add x9, x9, {exception_stacks_size}",
     "mov sp, x9",
     "msr spsel, 0",
     "ldr x9, =boot_stack_top",
@@ -219,7 +220,8 @@ global_asm!(
     "boot_image: .skip 4096",
     "boot_direct: .skip 4096",
     "boot_split: .skip 4096",
-    ".global boot_stack_bottom, boot_stack_top",
+    ".global boot_stack_guard, boot_stack_top",
+    "boot_stack_guard: .skip {guard_size}",
     "boot_stack_bottom: .skip {stack_size}",
     "boot_stack_top:",
     ".popsection",
@@ -229,8 +231,9 @@ global_asm!(
     translation = const TRANSLATION_CONTROL,
     control = const SYSTEM_CONTROL,
     stack_size = const BOOT_STACK_SIZE,
-    exception_stack = sym BOOT_EXCEPTION_STACK,
-    exception_stack_size = const per_cpu::EXCEPTION_STACK_SIZE,
+    guard_size = const memory::STACK_GUARD_SIZE,
+    exception_stacks = sym BOOT_EXCEPTION_STACKS,
+    exception_stacks_size = const size_of::<ExceptionStacks>(),
     kernel_entry = sym kernel_entry,
 );
 
@@ -239,12 +242,22 @@ unsafe extern "C" {
     static mut boot_direct: [u64; 512];
     /// A table for the gigabyte with the console's registers.
     static mut boot_split: [u64; 512];
+    /// The page below the boot CPU's first stack, which the final page tables leave out.
+    static boot_stack_guard: u8;
     /// The boot CPU's first stack, one past the highest address.
     pub static boot_stack_top: u8;
 }
 
-static BOOT_EXCEPTION_STACK: ExceptionStack = ExceptionStack::new();
+static BOOT_EXCEPTION_STACKS: ExceptionStacks = ExceptionStacks::new();
 static BOOT_INFO: spin::Once<BootInfo> = spin::Once::new();
+
+/// The pages below the boot CPU's stacks, which the final page tables leave out.
+pub fn boot_stack_guards() -> impl Iterator<Item = usize> {
+    let stacks = (&raw const BOOT_EXCEPTION_STACKS).addr();
+    let first = (&raw const boot_stack_guard).addr();
+    let exceptions = per_cpu::STACK_GUARDS.into_iter();
+    core::iter::once(first).chain(exceptions.map(move |offset| stacks + offset))
+}
 
 const GIB: u64 = 1 << 30;
 const BLOCK: u64 = 2 << 20;

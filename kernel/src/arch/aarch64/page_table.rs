@@ -14,9 +14,10 @@ use aarch64_cpu::registers::{TTBR0_EL1, TTBR1_EL1, Writeable};
 use bitflags::bitflags;
 use mmap_shim::{Owner, Protection};
 
-use super::{device_tree, image};
+use super::{device_tree, entry, image, per_cpu};
 use crate::boot::PhysRange;
 use crate::memory::{Frame, PAGE_SIZE, PhysAddr};
+use crate::report;
 
 /// Levels of tables; level 1 maps pages, level [`LEVELS`] is the root.
 pub const LEVELS: u32 = 4;
@@ -27,12 +28,14 @@ pub const USER_RANGE: core::ops::Range<usize> = 0x1_0020_0000..0x7fff_ffff_f000;
 pub const DEVICE_RANGE: core::ops::Range<usize> = 0xffff_c000_0000_0000..0xffff_c080_0000_0000;
 /// Where memory of the kernel's own is seen in a row whose frames are not.
 pub const SCATTERED_RANGE: core::ops::Range<usize> = 0xffff_c080_0000_0000..0xffff_c100_0000_0000;
+/// Where kernel stacks are, with guard pages between.
+pub const STACK_RANGE: core::ops::Range<usize> = 0xffff_c100_0000_0000..0xffff_c180_0000_0000;
 /// What the boot page tables map of physical memory: what can be used before the final ones are in place.
 pub const BOOT_MAPPED: u64 = 512 << 30;
 
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 /// The address space number of the final tables; the boot tables have 0.
-const ADDRESS_SPACE: u64 = 1 << 48;
+pub const ADDRESS_SPACE: u64 = 1 << 48;
 
 bitflags! {
     /// The bits of an entry (Arm ARM, D8.3).
@@ -201,13 +204,15 @@ pub fn flush_all() {
     barrier::isb(barrier::SY);
 }
 
+/// Bytes from the entries of the lower half to those of the upper one, in the table of the highest level.
+pub const UPPER_HALF: u64 = 2048;
+
 /// Switches this CPU to the tables under `root`.
 ///
 /// # Safety
 ///
 /// The tables map the running code, its stack and its data as they are now, and live on.
 pub unsafe fn activate(root: Frame) {
-    const UPPER_HALF: u64 = 2048;
     barrier::dsb(barrier::ISHST);
     // The boot tables' translations belong to another address space number, so none of them meets one of
     // the final tables' for the same place.
@@ -283,3 +288,15 @@ pub fn image_sections() -> [(core::ops::Range<usize>, Protection, &'static str);
         ),
     ]
 }
+
+/// Returns the pages of the image that are not mapped: one below each stack that lies in it.
+pub fn image_guards() -> [usize; IMAGE_GUARDS] {
+    let mut guards = [0; IMAGE_GUARDS];
+    let all = entry::boot_stack_guards().chain(report::stack_guards());
+    for (place, guard) in guards.iter_mut().zip(all) {
+        *place = guard;
+    }
+    guards
+}
+
+const IMAGE_GUARDS: usize = 1 + per_cpu::STACK_GUARDS.len() + report::STACK_GUARDS;

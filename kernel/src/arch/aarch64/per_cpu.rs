@@ -14,25 +14,48 @@ use aarch64_cpu::registers::{Readable, TPIDR_EL1, TPIDRRO_EL0, Writeable};
 use alloc::boxed::Box;
 use smp::{CpuId, MAX_CPUS, Thread};
 
-/// Bytes of the stack on which a CPU takes exceptions and interrupts: a fault, one in its handler, one in the
-/// report of that.
-pub const EXCEPTION_STACK_SIZE: usize = 48 * 1024;
+use crate::memory::{self, STACK_GUARD_SIZE};
 
-/// The memory of an exception stack.
-#[repr(C, align(64))]
-pub struct ExceptionStack(UnsafeCell<[u8; EXCEPTION_STACK_SIZE]>);
+/// Bytes of a CPU's stack for exceptions and interrupts: a fault, one in its handler, one in the report of that.
+pub const EXCEPTION_STACK_SIZE: usize = 32 * 1024;
+/// Bytes of the stack that takes over when that one has run over.
+const SPARE_STACK_SIZE: usize = EXCEPTION_STACK_SIZE - 2 * STACK_GUARD_SIZE;
 
-// SAFETY: only the CPU that it belongs to uses it, as a stack.
-unsafe impl Sync for ExceptionStack {}
+/// One CPU's exception stack, with the spare one below it, each above an unmapped page.
+///
+/// An exception on a stack that has run over must not be taken there. The vectors see by bit 15 of the stack pointer
+/// whether it has left the exception stack, and by bits 12 to 14 whether it is in the page below it: hence sizes and alignment.
+#[repr(C, align(65536))]
+pub struct ExceptionStacks {
+    spare_guard: [u8; STACK_GUARD_SIZE],
+    spare: UnsafeCell<[u8; SPARE_STACK_SIZE]>,
+    guard: [u8; STACK_GUARD_SIZE],
+    stack: UnsafeCell<[u8; EXCEPTION_STACK_SIZE]>,
+}
 
-impl ExceptionStack {
+// SAFETY: only the CPU that they belong to uses them, as stacks.
+unsafe impl Sync for ExceptionStacks {}
+
+/// Where the guard pages are in an [`ExceptionStacks`].
+pub const STACK_GUARDS: [usize; 2] = [
+    offset_of!(ExceptionStacks, spare_guard),
+    offset_of!(ExceptionStacks, guard),
+];
+
+const _: () = assert!(
+    size_of::<ExceptionStacks>() == 0x1_0000
+        && offset_of!(ExceptionStacks, stack) == 0x8000
+        && offset_of!(ExceptionStacks, guard) == 0x7000
+);
+
+impl ExceptionStacks {
     pub const fn new() -> Self {
-        Self(UnsafeCell::new([0; EXCEPTION_STACK_SIZE]))
-    }
-
-    /// One past its highest address.
-    pub fn top(&self) -> usize {
-        self.0.get() as usize + EXCEPTION_STACK_SIZE
+        Self {
+            spare_guard: [0; STACK_GUARD_SIZE],
+            spare: UnsafeCell::new([0; SPARE_STACK_SIZE]),
+            guard: [0; STACK_GUARD_SIZE],
+            stack: UnsafeCell::new([0; EXCEPTION_STACK_SIZE]),
+        }
     }
 }
 
@@ -134,14 +157,16 @@ pub fn init_boot_cpu() {
     }
 }
 
-/// Makes the data and the exception stack of a secondary CPU, which that CPU then adopts. They live
-/// as long as the machine runs. Returns the data and the top of the stack.
-pub fn new_secondary(id: CpuId, affinity: u64) -> (*mut CpuLocal, usize) {
-    // Zeroed in place: the stack is too large to pass through this one.
-    // SAFETY: a stack is plain bytes.
-    let stack = Box::leak(unsafe { Box::<ExceptionStack>::new_zeroed().assume_init() });
+/// Makes the data and the exception stacks of a secondary CPU, which that CPU then adopts. They live
+/// as long as the machine runs. Returns the data and the top of the exception stack; `None` when memory is short.
+pub fn new_secondary(id: CpuId, affinity: u64) -> Option<(*mut CpuLocal, usize)> {
+    let stacks = memory::alloc_cpu_stacks(size_of::<ExceptionStacks>(), &STACK_GUARDS)?;
+    assert!(
+        stacks.is_multiple_of(align_of::<ExceptionStacks>()),
+        "the vectors rely on it"
+    );
     let cpu = Box::into_raw(Box::new(CpuLocal::new(id, affinity)));
-    (cpu, stack.top())
+    Some((cpu, stacks + size_of::<ExceptionStacks>()))
 }
 
 /// Makes `cpu` the data of the CPU that runs this, and lists it.

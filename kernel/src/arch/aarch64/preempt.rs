@@ -19,7 +19,7 @@ use smp::Thread;
 use super::per_cpu::{self, RESUME_OFFSET, Resume};
 use super::traps::PSTATE_I;
 use super::vectors::{FRAME_SIZE, TrapFrame};
-use crate::memory::KERNEL_STACK_SIZE;
+use crate::memory::{KERNEL_STACK_SIZE, STACK_GUARD_SIZE};
 
 /// PSTATE for the trampoline: EL1 on SP_EL0; debug, interrupts and fast interrupts off.
 const TRAMPOLINE_PSTATE: u64 = 0x2c4;
@@ -217,7 +217,8 @@ pub fn stack_kind(sp: u64) -> StackKind {
             .cast::<u64>()
             .read()
     };
-    if (top - KERNEL_STACK_SIZE as u64..=top).contains(&sp) {
+    // The guard page counts: who overflows has the stack pointer there.
+    if (top - (STACK_GUARD_SIZE + KERNEL_STACK_SIZE) as u64..=top).contains(&sp) {
         StackKind::Kernel
     } else {
         StackKind::User

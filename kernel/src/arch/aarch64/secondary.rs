@@ -22,6 +22,8 @@ static STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static EXCEPTION_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static DATA: [AtomicPtr<CpuLocal>; MAX_CPUS] =
     [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+/// Physical address of the final page tables.
+static ROOT: AtomicU64 = AtomicU64::new(0);
 /// CPUs that were started.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// CPUs that run, the boot CPU among them.
@@ -38,6 +40,17 @@ global_asm!(
     "ldr x9, =.Lsecondary_mapped",
     "br x9",
     ".Lsecondary_mapped:",
+    // Only the final page tables show the stacks (see `page_table::activate`).
+    "ldr x9, ={root}",
+    "ldr x9, [x9]",
+    "add x10, x9, {upper_half}",
+    "orr x9, x9, {address_space}",
+    "msr ttbr1_el1, x10",
+    "msr ttbr0_el1, x9",
+    "isb",
+    "tlbi vmalle1",
+    "dsb nsh",
+    "isb",
     "msr spsel, 1",
     "ldr x9, ={exception_stacks}",
     "ldr x9, [x9, x19, lsl 3]",
@@ -53,6 +66,9 @@ global_asm!(
     "brk 1",
     ".ltorg",
     ".popsection",
+    root = sym ROOT,
+    upper_half = const page_table::UPPER_HALF,
+    address_space = const page_table::ADDRESS_SPACE,
     stacks = sym STACKS,
     exception_stacks = sym EXCEPTION_STACKS,
     entry = sym secondary_entry,
@@ -73,14 +89,16 @@ pub fn start_all() {
         );
     }
     let entry = page_table::image_address((&raw const secondary_start).addr());
+    ROOT.store(memory::page_table_root().start(), Ordering::Relaxed);
     let me = per_cpu::this_cpu().affinity();
     let mut count = 0;
     for &affinity in machine.cpus().iter().filter(|&&affinity| affinity != me) {
-        let Some(stack) = memory::alloc_kernel_stack() else {
+        let made = per_cpu::new_secondary(CpuId(count as u32 + 1), affinity);
+        let (Some((data, exception_stack)), Some(stack)) = (made, memory::alloc_kernel_stack())
+        else {
             log::warn!("kernel.smp", "no memory for more CPUs");
             break;
         };
-        let (data, exception_stack) = per_cpu::new_secondary(CpuId(count as u32 + 1), affinity);
         DATA[count].store(data, Ordering::Relaxed);
         STACKS[count].store(stack as u64, Ordering::Relaxed);
         EXCEPTION_STACKS[count].store(exception_stack as u64, Ordering::Relaxed);
@@ -109,7 +127,7 @@ pub fn wait_online() -> (usize, usize) {
 }
 
 /// Where a secondary CPU reaches Rust: on the stack that it will idle on, with
-/// the boot tables and interrupts off.
+/// the final page tables and interrupts off.
 extern "C" fn secondary_entry(index: usize) -> ! {
     // SAFETY: the data was made for this CPU, and it alone came here with this
     // index.

@@ -208,11 +208,7 @@ fn fail(frame: &TrapFrame) -> ! {
         })
     }
     let address = frame.address as usize;
-    let title = if is_stack_overflow(frame, address) {
-        "stack overflow"
-    } else {
-        "page fault"
-    };
+    let title = stack_overflow(frame, address).unwrap_or("page fault");
     let access = match access_of(frame.syndrome) {
         Access::Read => "read",
         Access::Write => "write",
@@ -221,6 +217,7 @@ fn fail(frame: &TrapFrame) -> ! {
     let why = match status_of(frame.syndrome) {
         Status::Permission => "which the page's protection forbids",
         Status::Translation if address < memory::PAGE_SIZE => "a null pointer",
+        Status::Translation if memory::is_stack_guard(address) => "the guard page of a stack",
         Status::Translation => "where nothing is mapped",
         Status::Alignment => "which is not aligned",
         Status::Other => "where nothing answers",
@@ -232,12 +229,20 @@ fn fail(frame: &TrapFrame) -> ! {
     })
 }
 
-/// Whether a fault is that of a stack that ran into its guard page: the address
+/// Says which kind of stack ran into its guard page, if the fault is that: the address
 /// is near the stack pointer, and below everything that is mapped there.
-fn is_stack_overflow(frame: &TrapFrame, address: usize) -> bool {
+fn stack_overflow(frame: &TrapFrame, address: usize) -> Option<&'static str> {
     // A prologue may probe or skip some pages.
     const REACH: u64 = 64 * 1024;
-    (address as u64).abs_diff(frame.sp) < REACH && page_table::USER_RANGE.contains(&address)
+    if (address as u64).abs_diff(frame.sp) >= REACH {
+        None
+    } else if memory::is_stack_guard(address) {
+        Some("kernel stack overflow")
+    } else {
+        page_table::USER_RANGE
+            .contains(&address)
+            .then_some("stack overflow")
+    }
 }
 
 fn class_name(class: u64) -> &'static str {

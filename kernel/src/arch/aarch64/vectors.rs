@@ -97,10 +97,25 @@ global_asm!(
     "add x3, x3, :lo12:\\handler",
     "b trap_from_thread",
     ".endm",
-    // Of code on SP_EL1: handlers.
+    // Of code on SP_EL1: handlers. One that has run its stack over is to have its fault taken on the
+    // spare stack, a page further down (`ExceptionStacks`). There is no register to look with but x0, which
+    // the stack pointer holds meanwhile: sp = sp + x0, x0 = sp - x0.
     ".macro handler_vector handler",
     ".balign 128",
     "sub sp, sp, {size}",
+    "add sp, sp, x0",
+    "sub x0, sp, x0",
+    "tbnz x0, 15, 1f",
+    "tbz x0, 14, 1f",
+    "tbz x0, 13, 1f",
+    "tbz x0, 12, 1f",
+    "sub x0, sp, x0",
+    "sub sp, sp, x0",
+    "sub sp, sp, 4096",
+    "b 2f",
+    "1: sub x0, sp, x0",
+    "sub sp, sp, x0",
+    "2:",
     "stp x0, x1, [sp]",
     "stp x2, x3, [sp, 16]",
     "adrp x3, \\handler",
