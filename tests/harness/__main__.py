@@ -20,7 +20,7 @@ RUNNING = BUILD / "running"
 
 def build(settings: Settings) -> int:
     """Builds the image and the initrd."""
-    setup.ensure("build", Progress(1))
+    setup.ensure("build", Progress(1), settings.arch)
     found = images.build_images(settings, tests=False)
     print(f"{found.folder.relative_to(REPOSITORY)} is up to date; `make run` boots it")
     return 0
@@ -30,7 +30,7 @@ def run_machine(settings: Settings) -> int:
     """Builds what is missing and boots to the prompt on this terminal."""
     progress = Progress(1)
     progress.next("set-up")
-    setup.ensure("run", progress)
+    setup.ensure("run", progress, settings.arch)
     images.build_images(settings, tests=False)
     command = qemu.command(
         settings, append=qemu.user_options(), tests=False, interactive=sys.stdin.isatty(), restarts=True
@@ -55,6 +55,8 @@ def write_iso(settings: Settings) -> int:
     """Writes a disc that boots under BIOS and UEFI."""
     progress = Progress(2)
     progress.next("set-up")
+    if settings.arch != "x86_64":
+        raise BadSetting(f"TARGET_ARCH={settings.arch}: discs are for x86_64 alone")
     setup.ensure("iso", progress)
     found = images.build_images(settings, tests=False)
     output = found.folder / "pythonos.iso"
@@ -69,7 +71,7 @@ def test(settings: Settings) -> int:
     """Builds, then runs the host tests (cargo, loom) and the tests that boot machines (pytest)."""
     progress = Progress(1)
     progress.next("set-up")
-    setup.ensure("test", progress)
+    setup.ensure("test", progress, settings.arch)
     images.build_images(settings, tests=True)
     cargo = Progress(2)
     cargo.next("host tests")
@@ -114,7 +116,7 @@ def boot_test(settings: Settings) -> int:
     """Builds, then runs the tests that boot machines."""
     progress = Progress(1)
     progress.next("set-up")
-    setup.ensure("test", progress)
+    setup.ensure("test", progress, settings.arch)
     images.build_images(settings, tests=True)
     return pytest(settings, sys.argv[2:])
 
@@ -123,7 +125,7 @@ def bench(settings: Settings) -> int:
     """Builds, then measures; tables and plots go to `build/bench/`."""
     progress = Progress(1)
     progress.next("set-up")
-    setup.ensure("run", progress)
+    setup.ensure("run", progress, settings.arch)
     images.build_images(settings, tests=False)
     script = REPOSITORY / "bench" / "run.py"
     return subprocess.run([sys.executable, script, *sys.argv[2:]], cwd=REPOSITORY, check=False).returncode
@@ -156,7 +158,7 @@ def set_up(settings: Settings) -> int:
     """Installs what building and testing need."""
     progress = Progress(1)
     progress.next("set-up")
-    setup.ensure("test", progress)
+    setup.ensure("test", progress, settings.arch)
     print("everything is there")
     return 0
 

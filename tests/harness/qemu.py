@@ -12,13 +12,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import images
+from harness import images, link
 from harness import iso as discs
 from harness.progress import StepFailed
 from harness.settings import Settings, memory_mib
-from harness.toolchain import host_architecture
+from harness.toolchain import TARGETS, host_architecture
 
 BINARIES = {"x86_64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
+#: What `-machine` and `-cpu` say. Both architectures get the emulator's newest CPU; on arm64 with pointer
+#: authentication by a cheap algorithm, as the architected one costs more than all else in emulation.
+MACHINES = {"x86_64": "q35", "arm64": "virt,gic-version=3"}
+CPUS = {"x86_64": "max", "arm64": "max,pauth-impdef=on"}
 #: The port that ends QEMU with a code of the guest's choice (`panic=exit`).
 DEBUG_EXIT = "isa-debug-exit,iobase=0xf4,iosize=0x04"
 #: Where Debian's and Ubuntu's ovmf packages put the UEFI firmware.
@@ -70,7 +74,7 @@ def command(
     restarts: bool = False,
     iso: bool = False,
     firmware: str = "bios",
-    cpu: str = "max",
+    cpu: str = "",
     qemu: Sequence[str] = (),
     accel: str | None = None,
 ) -> list[str]:
@@ -79,7 +83,7 @@ def command(
     `tests` takes the image with CPython's C test modules; `interactive` puts QEMU's monitor on the
     terminal beside the console (Ctrl-A C, Ctrl-A X); without `restarts` a reboot ends QEMU; `iso`
     boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `cpu` is the model
-    of the CPUs in QEMU's words; `qemu` is another QEMU's command, with arguments of its own.
+    of the CPUs in QEMU's words if it is not the usual one; `qemu` is another QEMU's command, with arguments of its own.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
@@ -87,15 +91,19 @@ def command(
     found = images.images(settings)
     line = kernel_command_line(append, python_argv)
     words = [*(qemu or [BINARIES[settings.arch]])]
-    words += ["-nodefaults", "-no-user-config", "-machine", "q35", "-display", "none"]
+    words += ["-nodefaults", "-no-user-config", "-machine", MACHINES[settings.arch], "-display", "none"]
     words += ["-accel", "tcg,thread=multi" if kind == "tcg" else kind]
-    words += ["-cpu", cpu, "-smp", str(number), "-m", f"{mib}M"]
+    words += ["-cpu", cpu or CPUS[settings.arch], "-smp", str(number), "-m", f"{mib}M"]
     if interactive:
         words += ["-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console,mode=readline"]
     else:
         words += ["-chardev", "stdio,id=console,signal=off", "-monitor", "none"]
     words += ["-serial", "chardev:console"]
-    words += ["-device", "virtio-rng-pci", "-device", DEBUG_EXIT]
+    if settings.arch == "x86_64":
+        words += ["-device", "virtio-rng-pci", "-device", DEBUG_EXIT]
+    else:
+        # What ends QEMU with a code here. Without firmware nobody gives PCI devices addresses yet.
+        words += ["-semihosting-config", "enable=on,target=native"]
     if not restarts:
         words.append("-no-reboot")
     if iso:
@@ -103,9 +111,14 @@ def command(
         if firmware == "uefi":
             words += ["-bios", str(uefi_firmware())]
     else:
-        words += ["-kernel", str(found.kernel(tests)), "-initrd", str(found.initrd(mib, tests and mib >= 512))]
+        words += ["-kernel", str(_boot_file(settings, found.kernel(tests))), "-initrd", str(found.initrd(mib, tests and mib >= 512))]
         words += ["-append", line]
     return words
+
+
+def _boot_file(settings: Settings, kernel: Path) -> Path:
+    """Returns the form of an image that QEMU's `-kernel` takes."""
+    return link.flat_image(kernel) if TARGETS[settings.arch].is_flat else kernel
 
 
 def uefi_firmware() -> Path:

@@ -13,6 +13,9 @@ MAX_CPUS = 64
 MIN_MEMORY_MIB = 128
 ACCELERATORS = ("auto", "tcg", "kvm", "hvf")
 ARCHITECTURES = ("x86_64", "arm64")
+#: Host ports for the guest's shell and file services: machines of both architectures run side by side.
+REPL_HOST_PORTS = {"x86_64": "5555", "arm64": "5556"}
+FILE_HOST_PORTS = {"x86_64": "17000", "arm64": "17002"}
 
 
 class BadSetting(Exception):
@@ -48,8 +51,6 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     arch = {"aarch64": "arm64"}.get(arch, arch)
     if arch not in ARCHITECTURES:
         raise BadSetting(f"TARGET_ARCH={arch}: want {' or '.join(ARCHITECTURES)}")
-    if arch != "x86_64":
-        raise BadSetting(f"TARGET_ARCH={arch}: not available yet; TARGET_ARCH=x86_64 runs here under emulation")
     accel = value("ACCEL", "auto")
     if accel not in ACCELERATORS:
         raise BadSetting(f"ACCEL={accel}: want one of {', '.join(ACCELERATORS)}")
@@ -62,8 +63,8 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         memory_mib=memory_mib(value("MEM", "1G")),
         accel=accel,
         free_threading=threading == "1",
-        repl_host_port=_number("REPL_HOST_PORT", value("REPL_HOST_PORT", "5555"), 1, 65535),
-        file_host_port=_number("FILE_HOST_PORT", value("FILE_HOST_PORT", "17000"), 1, 65535),
+        repl_host_port=_number("REPL_HOST_PORT", value("REPL_HOST_PORT", REPL_HOST_PORTS[arch]), 1, 65535),
+        file_host_port=_number("FILE_HOST_PORT", value("FILE_HOST_PORT", FILE_HOST_PORTS[arch]), 1, 65535),
     )
 
 

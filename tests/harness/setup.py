@@ -16,6 +16,7 @@ from pathlib import Path
 from harness import toolchain, uapi
 from harness.paths import REPOSITORY, cache
 from harness.progress import Progress, run
+from harness.toolchain import host_architecture
 
 TOOLCHAIN = REPOSITORY / "rust-toolchain.toml"
 
@@ -67,6 +68,9 @@ BUILD = (
     ),
 )
 RUN = (Need("QEMU", ("qemu-system-x86",), _tool("qemu-system-x86_64")),)
+# For arm64, on a host of another architecture or the same.
+ARM64_BUILD = (Need("gcc's helpers for arm64", ("gcc-aarch64-linux-gnu",), _tool("aarch64-linux-gnu-gcc")),)
+ARM64_RUN = (Need("QEMU for arm64", ("qemu-system-arm",), _tool("qemu-system-aarch64")),)
 ISO = (
     Need("GRUB's tools", ("grub-common",), _tool("grub-mkrescue")),
     Need("GRUB for BIOS", ("grub-pc-bin",), _any_path("/usr/lib/grub/i386-pc/modinfo.sh")),
@@ -93,10 +97,22 @@ def python_with(module: str) -> str | None:
     return None
 
 
-def ensure(group: str, progress: Progress) -> None:
-    """Makes sure that everything for `group` is there; raises `SetupMissing` if the user has to act."""
+def needs(group: str, arch: str, host: str) -> list[Need]:
+    """Returns what `group` takes for machines of `arch` on a host of architecture `host`."""
+    found = list(GROUPS[group])
+    if arch == "arm64":
+        found = [ARM64_RUN[0] if need is RUN[0] else need for need in found]
+        found += ARM64_BUILD if host != "arm64" else ()
+    return found
+
+
+def ensure(group: str, progress: Progress, arch: str = "x86_64") -> None:
+    """Makes sure that everything for `group` is there; raises `SetupMissing` if the user has to act.
+
+    `arch` is the architecture of the machines that are to be built and run.
+    """
     _check_cache(cache())
-    missing = [need for need in GROUPS[group] if not need.present()]
+    missing = [need for need in needs(group, arch, host_architecture()) if not need.present()]
     if missing:
         _install(missing, progress)
     _ensure_rust(progress)

@@ -119,7 +119,7 @@ def test_symbol_table_is_sorted_and_readable() -> None:
 def test_settings_reject_what_means_nothing() -> None:
     for name, value in [
         ("SMP_CPUS", "0"), ("SMP_CPUS", "65"), ("SMP_CPUS", "abc"), ("SMP_CPUS", "٣"), ("MEM", "64M"), ("MEM", "lots"),
-        ("ACCEL", "warp"), ("TARGET_ARCH", "vax"), ("TARGET_ARCH", "arm64"), ("PYTHONOS_FREE_THREADING", "yes"),
+        ("ACCEL", "warp"), ("TARGET_ARCH", "vax"), ("PYTHONOS_FREE_THREADING", "yes"),
         ("REPL_HOST_PORT", "70000"),
     ]:  # fmt: skip
         with pytest.raises(settings.BadSetting, match=name):
@@ -211,3 +211,19 @@ def test_image_has_none_of_musls_thread_scheduling_or_waiting(tests: bool) -> No
     link_map = Path(f"{found.kernel(tests)}.map")
     assert "libc.a(fopen.o)" in link_map.read_text()
     assert musl.thread_objects_in(link_map, found.folder / "musl") == []
+
+
+def test_arm64_takes_its_own_tools_machine_and_ports() -> None:
+    packages = {package for need in setup.needs("run", "arm64", "x86_64") for package in need.packages}
+    assert {"qemu-system-arm", "gcc-aarch64-linux-gnu"} <= packages
+    assert "qemu-system-x86" not in packages
+    on_arm = {package for need in setup.needs("run", "arm64", "arm64") for package in need.packages}
+    assert "gcc-aarch64-linux-gnu" not in on_arm
+    for_x86 = {package for need in setup.needs("run", "x86_64", "x86_64") for package in need.packages}
+    assert not {"qemu-system-arm", "gcc-aarch64-linux-gnu"} & for_x86
+    arm = settings.read({"TARGET_ARCH": "aarch64"})
+    assert (arm.arch, arm.repl_host_port, arm.file_host_port) == ("arm64", 5556, 17002)
+    command = qemu.command(arm, cpus=3)
+    assert command[0] == "qemu-system-aarch64"
+    assert command[command.index("-kernel") + 1].endswith("arm64-ft/pythonos-tests.img")
+    assert command[command.index("-cpu") + 1] == "max,pauth-impdef=on"
