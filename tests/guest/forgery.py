@@ -9,6 +9,7 @@ entry point. Nothing that ought to keep its memory may import this module.
 
 from __future__ import annotations
 
+import os
 import struct
 import sysconfig
 import types
@@ -114,8 +115,8 @@ def attempt(what: str) -> str:
         target = memory(mappings("r--p")[0][0], 16)
         target[0] = target[0]
     elif what == "call data":
-        # 0xc3 is `ret` on x86-64.
-        function(address_of_data(b"\xc3" * 64))()
+        returns = {"x86_64": b"\xc3", "aarch64": b"\xc0\x03\x5f\xd6"}
+        function(address_of_data(returns[os.uname().machine] * 16))()
     elif what == "read address 0":
         bytes(memory(0, 8))
     elif what == "write address 0":
