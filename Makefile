@@ -27,7 +27,7 @@ run: ## boot to the Python prompt on this terminal; Ctrl-A X leaves QEMU
 run-x86_64: ## the same for x86_64, whatever the host
 	@TARGET_ARCH=x86_64 $(HARNESS) run
 
-run-arm64: ## the same for 64-bit ARM (not available yet)
+run-arm64: ## the same for 64-bit ARM
 	@TARGET_ARCH=arm64 $(HARNESS) run
 
 test: ## host tests, loom, then machines: exit code 0 only if all passed

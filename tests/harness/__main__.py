@@ -71,6 +71,11 @@ def test(settings: Settings) -> int:
     """Builds, then runs the host tests (cargo, loom) and the tests that boot machines (pytest)."""
     progress = Progress(1)
     progress.next("set-up")
+    if settings.arch != "x86_64":
+        raise BadSetting(
+            f"TARGET_ARCH={settings.arch}: `make test` has tests that are about the PC; "
+            'TARGET_ARCH=arm64 make boot-test PYTEST_ARGS="tests/faults tests/prompt" runs those you name'
+        )
     setup.ensure("test", progress, settings.arch)
     images.build_images(settings, tests=True)
     cargo = Progress(2)
