@@ -7,8 +7,10 @@
 //!
 //! - A request must fit into the free frames in full, or it fails: `bytearray(1 << 40)`.
 //! - Once granted, a large request stays counted in full. Small ones (allocator slices, of which
-//!   most pages are never touched) count an eighth: 1000 threads take 18 slices of 64 KiB each
-//!   and touch a page or two of most.
+//!   most pages are never touched) count an eighth beyond a certain sum: 1000 threads take 18
+//!   slices of 64 KiB each and touch a page or two of most. Up to that sum they count in full, or a
+//!   program that fills memory with objects of one size after another, and so completes
+//!   slices it had begun long before, would find no frame in the end.
 //! - Large requests leave a margin that small ones may use, so that a program which has run out
 //!   while building something big can still handle its `MemoryError`.
 //! - After a commitment (mprotect) has been refused, large reservations are refused too, as long as
@@ -37,18 +39,21 @@ pub struct Policy {
     pub large: usize,
     /// What large requests leave to small ones.
     pub margin: usize,
-    /// This many pages of small requests count as one.
+    /// So many pages of small requests count in full.
+    pub certain: usize,
+    /// This many pages of small requests beyond that count as one.
     pub light_divisor: usize,
     /// What small requests get from the reserve after the first refusal.
     pub grace: usize,
 }
 
 impl Default for Policy {
-    /// Large from 1 MiB on, a margin of 4 MiB, an eighth, a grace of 2 MiB.
+    /// Large from 1 MiB on, a margin of 4 MiB, an eighth beyond 16 MiB, a grace of 2 MiB.
     fn default() -> Self {
         Policy {
             large: 256,
             margin: 1024,
+            certain: 4096,
             light_divisor: 8,
             grace: 512,
         }
@@ -81,7 +86,8 @@ impl Commit {
 
     /// Returns how many frames the promises are worth.
     pub fn promised(&self) -> usize {
-        self.full + self.light / self.policy.light_divisor
+        let certain = self.light.min(self.policy.certain);
+        self.full + certain + (self.light - certain) / self.policy.light_divisor
     }
 
     /// Returns how many pages are promised, none discounted (`Committed_AS`).
@@ -168,6 +174,7 @@ mod tests {
         Commit::new(Policy {
             large: 100,
             margin: 10,
+            certain: 0,
             light_divisor: 4,
             grace: 20,
         })
@@ -196,6 +203,18 @@ mod tests {
             commit.add(Charge::Light, 40);
         }
         assert_eq!(commit.outstanding(), 800);
+    }
+
+    #[test]
+    fn small_requests_count_in_full_up_to_a_sum() {
+        let mut commit = commit();
+        commit.policy.certain = 50;
+        commit.add(Charge::Light, 40);
+        assert_eq!(commit.promised(), 40);
+        commit.add(Charge::Light, 50);
+        assert_eq!(commit.promised(), 60);
+        commit.sub(Charge::Light, 60);
+        assert_eq!(commit.promised(), 30);
     }
 
     #[test]

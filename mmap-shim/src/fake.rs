@@ -305,6 +305,7 @@ pub fn policy() -> Policy {
     Policy {
         large: 64,
         margin: 16,
+        certain: 0,
         light_divisor: 4,
         grace: 8,
     }

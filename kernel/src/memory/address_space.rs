@@ -38,7 +38,12 @@ pub(super) fn init(tables: PageTables) -> Result<(), mmap_shim::NoMemory> {
         PollingLock::new(AddressSpace::new(
             MachineMapper::new(tables, zeros),
             LIMITS,
-            Policy::default(),
+            Policy {
+                // 1000 threads still fit into 1 GiB; with an eighth of memory, filling it
+                // over and over with objects of other sizes ran out of frames more often.
+                certain: frames::available() / 3,
+                ..Policy::default()
+            },
         ))
     });
     Ok(())
