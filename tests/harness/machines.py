@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     iso: bool
     firmware: str
     cpu: str
+    devices: Sequence[str]
     qemu: Sequence[str]
 
 

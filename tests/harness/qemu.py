@@ -23,6 +23,8 @@ BINARIES = {"x86_64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
 #: authentication by a cheap algorithm, as the architected one costs more than all else in emulation.
 MACHINES = {"x86_64": "q35", "arm64": "virt,gic-version=3"}
 CPUS = {"x86_64": "max", "arm64": "max,pauth-impdef=on"}
+#: The devices that a machine has unless others are asked for.
+DEVICES = ("virtio-rng-pci",)
 #: The port that ends QEMU with a code of the guest's choice (`panic=exit`).
 DEBUG_EXIT = "isa-debug-exit,iobase=0xf4,iosize=0x04"
 #: Where Debian's and Ubuntu's ovmf packages put the UEFI firmware.
@@ -75,6 +77,7 @@ def command(
     iso: bool = False,
     firmware: str = "bios",
     cpu: str = "",
+    devices: Sequence[str] = DEVICES,
     qemu: Sequence[str] = (),
     accel: str | None = None,
 ) -> list[str]:
@@ -83,7 +86,7 @@ def command(
     `tests` takes the image with CPython's C test modules; `interactive` puts QEMU's monitor on the
     terminal beside the console (Ctrl-A C, Ctrl-A X); without `restarts` a reboot ends QEMU; `iso`
     boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `cpu` is the model
-    of the CPUs in QEMU's words if it is not the usual one; `qemu` is another QEMU's command, with arguments of its own.
+    of the CPUs in QEMU's words if it is not the usual one; `devices` are what `-device` says; `qemu` is another QEMU's command, with arguments of its own.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
@@ -99,10 +102,12 @@ def command(
     else:
         words += ["-chardev", "stdio,id=console,signal=off", "-monitor", "none"]
     words += ["-serial", "chardev:console"]
+    for device in devices:
+        words += ["-device", device]
     if settings.arch == "x86_64":
-        words += ["-device", "virtio-rng-pci", "-device", DEBUG_EXIT]
+        words += ["-device", DEBUG_EXIT]
     else:
-        # What ends QEMU with a code here. Without firmware nobody gives PCI devices addresses yet.
+        # What ends QEMU with a code here.
         words += ["-semihosting-config", "enable=on,target=native"]
     if not restarts:
         words.append("-no-reboot")

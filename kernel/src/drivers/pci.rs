@@ -6,7 +6,8 @@ use virtio_drivers::transport::pci::bus::{
     Command, ConfigurationAccess, DeviceFunction, DeviceFunctionInfo, HeaderType, PciRoot,
 };
 
-use crate::arch;
+use super::pci_setup;
+use crate::{arch, log};
 
 /// Where a bridge keeps the numbers of its buses: primary, secondary, subordinate.
 const BUS_NUMBERS: u8 = 0x18;
@@ -39,7 +40,20 @@ pub fn root() -> PciRoot<Configuration> {
     PciRoot::new(Configuration)
 }
 
-/// Finds every function on bus 0 and behind the bridges, whose buses the firmware has numbered.
+/// Numbers the buses and gives devices addresses on a machine whose firmware has not.
+pub fn init() {
+    let Some(windows) = arch::pci::windows() else {
+        return;
+    };
+    for (function, bar) in pci_setup::set_up(Configuration, windows) {
+        log::warn!(
+            "kernel.drivers",
+            "no addresses for BAR {bar} of PCI {function}"
+        );
+    }
+}
+
+/// Finds every function on bus 0 and behind the bridges, whose buses have numbers.
 /// Buses that nothing leads to are left alone: looking costs thousands of slow accesses.
 pub fn collect_functions() -> Vec<(DeviceFunction, DeviceFunctionInfo)> {
     let root = root();

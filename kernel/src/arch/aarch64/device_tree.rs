@@ -11,6 +11,8 @@ use spin::Once;
 use crate::boot::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
 
 const NAME_SIZE: usize = 48;
+/// So many places for virtio devices are looked at: QEMU's machine has 32.
+const MAX_VIRTIO: usize = 64;
 
 /// How the firmware is called (PSCI, Arm DEN 0022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +43,15 @@ pub struct SerialPort {
     pub clock_hz: Option<u32>,
 }
 
-/// The PCI buses' configuration space (ECAM).
+/// The PCI host bridge.
 #[derive(Clone, Copy, Debug)]
 pub struct PciHost {
+    /// The buses' configuration space (ECAM).
     pub configuration: PhysRange,
+    /// Addresses for devices, the same on the bus and for CPUs: below 4 GiB, and anywhere. Empty if there
+    /// are none.
+    pub low_memory: PhysRange,
+    pub high_memory: PhysRange,
 }
 
 /// The machine.
@@ -63,6 +70,8 @@ pub struct Machine {
     /// The PL031 real-time clock.
     pub rtc: Option<PhysRange>,
     pub pci: Option<PciHost>,
+    virtio: [PhysRange; MAX_VIRTIO],
+    virtio_count: usize,
 }
 
 static MACHINE: Once<Machine> = Once::new();
@@ -83,6 +92,11 @@ impl Machine {
     /// The affinities of the CPUs.
     pub fn cpus(&self) -> &[u64] {
         &self.cpus[..self.cpu_count]
+    }
+
+    /// The registers of places for virtio devices; there may be none in them.
+    pub fn virtio(&self) -> &[PhysRange] {
+        &self.virtio[..self.virtio_count]
     }
 
     /// What the tree calls the boot CPU.
@@ -172,9 +186,22 @@ fn read_machine(tree: &Fdt) -> Machine {
             .and_then(|node| ranges(node).next()),
         pci: tree
             .find_compatible(&["pci-host-ecam-generic"])
-            .and_then(|node| ranges(node).next())
-            .map(|configuration| PciHost { configuration }),
+            .and_then(read_pci),
+        virtio: [PhysRange::new(0, 0); MAX_VIRTIO],
+        virtio_count: 0,
     };
+    let virtio = tree.all_nodes().filter(|node| {
+        node.compatible()
+            .is_some_and(|names| names.all().any(|name| name == "virtio,mmio"))
+    });
+    for (place, registers) in machine
+        .virtio
+        .iter_mut()
+        .zip(virtio.filter_map(|node| ranges(node).next()))
+    {
+        *place = registers;
+        machine.virtio_count += 1;
+    }
     let cpus = tree.find_node("/cpus");
     for node in cpus.into_iter().flat_map(|node| node.children()) {
         if text(node, "device_type") != Some("cpu") {
@@ -223,6 +250,41 @@ fn read_controller(tree: &Fdt) -> Option<Controller> {
         distributor: ranges.next()?,
         cpu_interface: ranges.next()?,
     })
+}
+
+/// Reads what a host bridge passes on. Each entry of `ranges` has three cells for the bus's address, of which the
+/// first tells the kind, two for the CPUs', and two for the length (PCI Bus Binding to Open Firmware, 2.2.1.1).
+fn read_pci(node: FdtNode) -> Option<PciHost> {
+    const KIND: u32 = 3 << 24;
+    const BELOW_4_GIB: u32 = 2 << 24;
+    const ANYWHERE: u32 = 3 << 24;
+    let none = PhysRange::new(0, 0);
+    let mut host = PciHost {
+        configuration: ranges(node).next()?,
+        low_memory: none,
+        high_memory: none,
+    };
+    let words: &[u8] = node
+        .property("ranges")
+        .map_or(&[], |property| property.value);
+    for entry in words.as_chunks::<28>().0 {
+        let word = |index: usize| {
+            u32::from_be_bytes(*entry[index * 4..].first_chunk().expect("seven words"))
+        };
+        let long = |index: usize| u64::from(word(index)) << 32 | u64::from(word(index + 1));
+        let (on_bus, for_cpus, len) = (long(1), long(3), long(5));
+        // Drivers take what a BAR says for a physical address.
+        if on_bus != for_cpus {
+            continue;
+        }
+        let range = PhysRange::new(on_bus, len);
+        match word(0) & KIND {
+            BELOW_4_GIB if range.end <= 1 << 32 => host.low_memory = range,
+            ANYWHERE => host.high_memory = range,
+            _ => {}
+        }
+    }
+    Some(host)
 }
 
 /// The third interrupt of the timer's node is the virtual timer's.

@@ -48,3 +48,8 @@ pub use user_context::{Registers, UserContext};
 
 /// What uname(2) calls this kind of machine.
 pub const MACHINE_NAME: &str = "aarch64";
+
+/// Returns where registers of virtio devices are.
+pub fn virtio_registers() -> &'static [crate::boot::PhysRange] {
+    device_tree::machine().virtio()
+}

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use smp::SpinLock;
 
 use super::device_tree;
+use crate::drivers::PciWindows;
 use crate::memory::{self, PhysAddr};
 
 const BUS_SIZE: usize = 1 << 20;
@@ -17,7 +18,7 @@ static MAPPED: [AtomicUsize; BUSES] = [const { AtomicUsize::new(0) }; BUSES];
 static MAPPING: SpinLock<()> = SpinLock::new(());
 
 fn register(bus: u8, device: u8, function: u8, offset: u8) -> Option<*mut u32> {
-    let space = device_tree::machine().pci?.configuration;
+    let space = device_tree::machine().pci.as_ref()?.configuration;
     let start = usize::from(bus) * BUS_SIZE;
     if (start + BUS_SIZE) as u64 > space.len() {
         return None;
@@ -53,4 +54,15 @@ pub fn write_configuration(bus: u8, device: u8, function: u8, offset: u8, data: 
         // SAFETY: the caller is the function's driver; what its registers mean is the driver's to know.
         unsafe { word.write_volatile(data) };
     }
+}
+
+/// Returns what addresses are to be given to devices: there is no firmware that has done that.
+pub fn windows() -> Option<PciWindows> {
+    let host = device_tree::machine().pci.as_ref()?;
+    let buses = (host.configuration.len() / BUS_SIZE as u64).min(BUSES as u64);
+    Some(PciWindows {
+        low: host.low_memory,
+        high: host.high_memory,
+        last_bus: u8::try_from(buses.checked_sub(1)?).expect("there are at most 256"),
+    })
 }
