@@ -1,7 +1,8 @@
 """CPython's own tests, run in the guest, each with what is expected of it (expected.toml).
 
-Two machines share the modules between them: most tests keep one CPU busy, or none. A
-module that takes its machine down costs that machine, not the other modules.
+Two machines share the modules between them: most tests keep one CPU busy, or none. What
+has time limits runs on the one that the other gives way to. A module that takes its
+machine down costs that machine, not the other modules.
 """
 
 from __future__ import annotations
@@ -12,20 +13,33 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import qemu
 from harness.machines import Machines, Shape
 from harness.serial import Guest
 
 EXPECTED = tomllib.loads(Path(__file__).with_name("expected.toml").read_text())
 MODULES = sorted(EXPECTED["ran"])
+#: Modules whose tests have time limits of their own, some of 5 ms.
+TIMED = (
+    "test_os",
+    "test_threading",
+    "test_selectors",
+    "test_queue",
+    "test_time",
+    "test_sched",
+    "test_select",
+    "test_signal",
+)
 #: The slowest first, so that the two machines end at about the same time.
-LONG = ("test_io", "test_math", "test_free_threading", "test_selectors", "test_os", "test_threading", "test_queue")
-MACHINES = 2
+LONG = ("test_io", "test_math", "test_free_threading")
+#: Starts a machine that gets what another one leaves of the host's CPU time.
+YIELDING = ("nice", "-n", "19")
 #: Seconds that a module may take on an emulated machine.
 TIMEOUT = 900
 
@@ -36,37 +50,50 @@ class Runner:
     def __init__(self, machines: Machines, names: list[str]) -> None:
         self._machines = machines
         self.results: dict[str, Future[dict[str, Any]]] = {name: Future() for name in names}
-        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-        for name in sorted(names, key=lambda name: LONG.index(name) if name in LONG else len(LONG)):
-            self._waiting.put(name)
-        self._threads = [threading.Thread(target=self._work) for _ in range(MACHINES)]
+        self._timed: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._others: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for name in TIMED:
+            if name in names:
+                self._timed.put(name)
+        for name in sorted(set(names) - set(TIMED), key=lambda name: (LONG.index(name) if name in LONG else len(LONG), name)):
+            self._others.put(name)
+        binary = qemu.BINARIES[machines.settings.arch]
+        self._threads = [
+            threading.Thread(target=self._work, args=([self._timed, self._others], ())),
+            threading.Thread(target=self._work, args=([self._others], (*YIELDING, binary))),
+        ]
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
         """Leaves out what has not begun, and waits for what has."""
-        while not self._waiting.empty():
-            self._waiting.get()
+        for names in self._timed, self._others:
+            while not names.empty():
+                names.get()
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
+    def _work(self, queues: list[queue.SimpleQueue[str]], command: tuple[str, ...]) -> None:
         with ExitStack() as stack:
             guest: Guest | None = None
-            while True:
-                try:
-                    name = self._waiting.get_nowait()
-                except queue.Empty:
-                    return
+            while (name := self._next(queues)) is not None:
                 result = self.results[name]
                 try:
                     if guest is None:
-                        guest = stack.enter_context(self._machines.guest(Shape()))
+                        guest = stack.enter_context(self._machines.guest(Shape(), qemu=command))
                     result.set_result(guest.call("regression.run", name, timeout=TIMEOUT))
                 except BaseException as error:
                     stack.close()
                     guest = None
                     result.set_exception(error)
+
+    @staticmethod
+    def _next(queues: list[queue.SimpleQueue[str]]) -> str | None:
+        """Returns the first name of the first queue that has one."""
+        for names in queues:
+            with suppress(queue.Empty):
+                return names.get_nowait()
+        return None
 
 
 @pytest.fixture(scope="module")
