@@ -7,7 +7,7 @@ export SMP_CPUS MEM ACCEL TARGET_ARCH PYTHONOS_FREE_THREADING REPL_HOST_PORT FIL
 
 .DEFAULT_GOAL := build
 .PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test bench iso stop \
-        clean cleanall fmt check clippy mypy cargo-test compare loom
+        clean cleanall fmt check clippy mypy ruff cargo-test compare loom
 
 build: ## build the image and the initrd (what plain `make` does)
 	@$(HARNESS) build
@@ -60,7 +60,7 @@ cleanall: ## remove that cache too, downloads included
 fmt: ## format the Rust sources
 	cargo fmt --all
 
-check: clippy mypy ## formatting, lints and types
+check: clippy mypy ruff ## formatting, lints and types
 	cargo fmt --all --check
 
 clippy: ## Rust lints for the machine and for the host, tests included; warnings are errors
@@ -69,6 +69,9 @@ clippy: ## Rust lints for the machine and for the host, tests included; warnings
 
 mypy: ## check the types of the Python sources
 	@$(HARNESS) mypy
+
+ruff: ## look for mistakes in the Python sources
+	@$(HARNESS) ruff
 
 cargo-test: ## the Rust tests that need no machine
 	cargo test --workspace

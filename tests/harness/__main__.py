@@ -47,7 +47,8 @@ def run_machine(settings: Settings) -> int:
 def stop(settings: Settings) -> int:
     """Ends the machines that `make run` started."""
     stopped = qemu.stop(RUNNING)
-    print(f"stopped {stopped} machine{'s' * (stopped > 1)}" if stopped else "no machine of `make run` is running", file=sys.stderr)
+    message = f"stopped {stopped} machine{'s' * (stopped > 1)}" if stopped else "no machine of `make run` is running"
+    print(message, file=sys.stderr)
     return 0
 
 
@@ -144,9 +145,16 @@ def mypy(settings: Settings) -> int:
     python = setup.python_with("mypy")
     if python is None:
         raise StepFailed("no mypy (try `make setup`)")
-    wanted = ("pylib/kernel", "tests/harness", "tests/guest", "bench")
-    folders = [name for name in wanted if any((REPOSITORY / name).glob("*.py"))]
+    folders = ("pylib", "tests/pylib", "tests/harness", "tests/guest", "bench")
     return subprocess.run([python, "-m", "mypy", *folders], cwd=REPOSITORY, check=False).returncode
+
+
+def ruff(settings: Settings) -> int:
+    """Looks for mistakes in the Python sources."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("ruff", progress)
+    return subprocess.run([setup.ruff(progress), "check", "."], cwd=REPOSITORY, check=False).returncode
 
 
 def loom(settings: Settings) -> int:
@@ -207,6 +215,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "loom": loom,
     "compare": compare,
     "mypy": mypy,
+    "ruff": ruff,
     "setup": set_up,
     "clean": clean,
     "cleanall": clean_all,

@@ -116,7 +116,8 @@ def command(
         if firmware == "uefi":
             words += ["-bios", str(uefi_firmware())]
     else:
-        words += ["-kernel", str(_boot_file(settings, found.kernel(tests))), "-initrd", str(found.initrd(mib, tests and mib >= 512))]
+        initrd = found.initrd(mib, tests and mib >= 512)
+        words += ["-kernel", str(_boot_file(settings, found.kernel(tests))), "-initrd", str(initrd)]
         words += ["-append", line]
     return words
 

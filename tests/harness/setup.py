@@ -83,7 +83,17 @@ TEST = (
     Need("UEFI firmware", ("ovmf",), _any_path("/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF.fd")),
 )
 CHECK = (Need("mypy", ("mypy",), _python_module("mypy")),)
-GROUPS = {"build": BUILD, "run": BUILD + RUN, "iso": BUILD + ISO, "test": BUILD + RUN + ISO + TEST, "check": CHECK}
+# ruff is no package of Debian 12: it gets a virtual environment of its own.
+RUFF = (Need("Python's venv", ("python3-venv",), _python_module("ensurepip")),)
+RUFF_VERSION = "0.17.6"
+GROUPS = {
+    "build": BUILD,
+    "run": BUILD + RUN,
+    "iso": BUILD + ISO,
+    "test": BUILD + RUN + ISO + TEST,
+    "check": CHECK,
+    "ruff": RUFF,
+}
 
 
 def python_with(module: str) -> str | None:
@@ -95,6 +105,20 @@ def python_with(module: str) -> str | None:
         if subprocess.run([candidate, "-c", probe], capture_output=True, check=False).returncode == 0:
             return candidate
     return None
+
+
+def ruff(progress: Progress) -> Path:
+    """Returns ruff of the version that the sources are checked with; installs it in the cache first if need be."""
+    folder = cache() / f"ruff-{RUFF_VERSION}"
+    program = folder / "bin" / "ruff"
+    if not program.is_file():
+        python = python_with("ensurepip")
+        if python is None:
+            raise SetupMissing("missing: Python's venv")
+        with progress.working(f"install ruff {RUFF_VERSION}"):
+            run([python, "-m", "venv", folder], "setup")
+            run([folder / "bin" / "pip", "install", "--quiet", f"ruff=={RUFF_VERSION}"], "setup")
+    return program
 
 
 def needs(group: str, arch: str, host: str) -> list[Need]:
