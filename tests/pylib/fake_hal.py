@@ -1,0 +1,179 @@
+"""A `_hal` for tests of package `kernel` on any Python: a small machine that exists in memory alone.
+
+It has the shape of pylib/_hal.pyi and refuses what the real one refuses. `hal.reset()` makes it new.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+PAGE = 4096
+
+Router = Callable[[int, int, int, int], None]
+
+
+class PciFunction:
+    """256 bytes of configuration space; `masks` says which bits of a base address register can be written."""
+
+    def __init__(self, header: bytes, masks: dict[int, int] | None = None, *, writable: Sequence[int] = ()) -> None:
+        self.space = bytearray(header.ljust(256, b"\0"))
+        self.masks = masks or {}
+        #: Bytes that keep what is written to them; the command register always does.
+        self.writable = {4, 5, *writable}
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Writes as hardware does: bits that are wired stay."""
+        if offset in self.masks and width == 4:
+            old = int.from_bytes(self.space[offset : offset + 4], "little")
+            mask = self.masks[offset]
+            self.space[offset : offset + 4] = (old & ~mask | value & mask).to_bytes(4, "little")
+            return
+        for index, byte in enumerate(value.to_bytes(width, "little")):
+            if offset + index in self.writable:
+                self.space[offset + index] = byte
+
+
+class FakeHal:
+    """The machine. Its fields may be set by tests."""
+
+    PAGE_READ, PAGE_WRITE, PAGE_EXEC, PAGE_DEVICE = 1, 2, 4, 8
+    ARCH = "x86_64"
+    SMP_CPUS = SMP_ONLINE = 2
+    PY_GIL_DISABLED = 1
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Makes a machine of 1024 frames at 1 MiB with 2 CPUs, 2 threads and no devices."""
+        self.lines: list[tuple[int, str, str]] = []
+        self.thread_rows = [(1, "python3", "running", 0, 1_500_000_000), (7, "idle/1", "waiting", 1, 0)]
+        self.cpu_rows = [
+            (0, True, 3_000_000_000, 1_000_000_000, 1, 10, 2, 3, 40),
+            (1, True, 1_000_000_000, 3_000_000_000, 0, 20, 4, 5, 60),
+        ]
+        self.frames = 1024
+        self.allocated: dict[int, int] = {}
+        self.pages: dict[int, tuple[int, int]] = {}
+        self.pci: dict[tuple[int, int, int], PciFunction] = {}
+        self.router: Router | None = None
+        self.vectors: list[tuple[int, str, tuple[int, ...], int]] = []
+        self.raised: list[tuple[int, type[BaseException]]] = []
+        self._lock = threading.Lock()
+
+    def log(self, level: int, target: str, text: str) -> None:
+        """Keeps the line."""
+        if not 0 <= level <= 3:
+            raise ValueError("no such level")
+        with self._lock:
+            self.lines.append((level, target, text))
+
+    def threads(self) -> list[tuple[int, str, str, int, int]]:
+        """Returns the rows that the test set."""
+        return list(self.thread_rows)
+
+    def cpus(self) -> list[tuple[int, bool, int, int, int, int, int, int, int]]:
+        """Returns the rows that the test set."""
+        return list(self.cpu_rows)
+
+    def frame_stats(self) -> tuple[int, int, int]:
+        """Counts frames; every free frame is in one run here."""
+        free = self.frames - sum(self.allocated.values())
+        return self.frames, free, free
+
+    def frames_alloc(self, count: int, align_frames: int = 1) -> int:
+        """Gives frames out, the first that fit."""
+        if count < 1 or align_frames < 1 or align_frames & align_frames - 1:
+            raise ValueError("no such number of frames")
+        used = {start + n * PAGE for start, length in self.allocated.items() for n in range(length)}
+        first = 0x100000
+        while first + count * PAGE <= 0x100000 + self.frames * PAGE:
+            if not any(first + n * PAGE in used for n in range(count)):
+                self.allocated[first] = count
+                return first
+            first += align_frames * PAGE
+        raise MemoryError
+
+    def frames_free(self, phys: int, count: int) -> None:
+        """Takes back what `frames_alloc` gave."""
+        if self.allocated.get(phys) != count:
+            raise ValueError("these are not frames that were given out")
+        del self.allocated[phys]
+
+    def page_map(self, virt: int, phys: int, length: int, flags: int) -> None:
+        """Maps free pages."""
+        pages = self._pages(virt, length)
+        if phys % PAGE or not 0 < flags < 16:
+            raise ValueError("no page, or no such flags")
+        if any(page in self.pages for page in pages):
+            raise FileExistsError(17, "the addresses are in use")
+        self.pages.update({page: (phys + page - virt, flags) for page in pages})
+
+    def page_unmap(self, virt: int, length: int) -> None:
+        """Unmaps mapped pages."""
+        pages = self._pages(virt, length)
+        if any(page not in self.pages for page in pages):
+            raise OSError(14, "not mapped")
+        for page in pages:
+            del self.pages[page]
+
+    def page_protect(self, virt: int, length: int, flags: int) -> None:
+        """Changes flags of mapped pages."""
+        pages = self._pages(virt, length)
+        if any(page not in self.pages for page in pages):
+            raise OSError(14, "not mapped")
+        self.pages.update({page: (self.pages[page][0], flags) for page in pages})
+
+    def page_entry(self, virt: int) -> tuple[int, int] | None:
+        """Looks a page up."""
+        return self.pages.get(virt & -PAGE)
+
+    def _pages(self, virt: int, length: int) -> range:
+        if virt % PAGE or length % PAGE or length <= 0:
+            raise ValueError("not whole pages")
+        return range(virt, virt + length, PAGE)
+
+    def pci_segments(self) -> list[tuple[int, int, int]]:
+        """One segment."""
+        return [(0, 0, 255)]
+
+    def pci_config_read(self, bus: int, device: int, function: int, offset: int, width: int) -> int:
+        """Reads configuration space; all ones where nobody answers."""
+        self._check_config(offset, width)
+        found = self.pci.get((bus, device, function))
+        if found is None:
+            return (1 << 8 * width) - 1
+        return int.from_bytes(found.space[offset : offset + width], "little")
+
+    def pci_config_write(self, bus: int, device: int, function: int, offset: int, width: int, value: int) -> None:
+        """Writes configuration space."""
+        self._check_config(offset, width)
+        found = self.pci.get((bus, device, function))
+        if found is not None:
+            found.write(offset, width, value)
+
+    def _check_config(self, offset: int, width: int) -> None:
+        if width not in (1, 2, 4) or offset % width or not 0 <= offset < 256:
+            raise ValueError("no such register")
+
+    def msi_alloc(self, count: int = 1) -> tuple[int, int, int]:
+        """Gives vector 64 out."""
+        return 64, 0xFEE00000, 64
+
+    def set_interrupt_router(self, router: Router | None) -> None:
+        """Keeps the router."""
+        if router is not None and not callable(router):
+            raise TypeError("a router is a function")
+        self.router = router
+
+    def interrupts(self) -> list[tuple[int, str, tuple[int, ...], int]]:
+        """Returns the rows that the test set."""
+        return list(self.vectors)
+
+    def thread_raise(self, ident: int, exception: type[BaseException]) -> None:
+        """Keeps what was asked for."""
+        self.raised.append((ident, exception))
+
+
+hal = FakeHal()
