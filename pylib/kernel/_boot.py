@@ -1,28 +1,25 @@
 """What is done once, before the first session."""
 
-import threading
-
-_done = threading.Lock()
-_modules: list[str] = []
+_logged: list[str] = []
 
 
 def boot() -> None:
-    """Wires the modules of this package to the machine and logs what is there.
+    """Looks at the machine through the modules of this package and logs what is there.
 
-    It may be called again, and then does nothing. Raises `ImportError` on a Python without `_hal`.
+    It does so once, however often it is called. Raises `ImportError` on a Python without `_hal`.
     """
-    with _done:
-        if _modules:
-            return
-        from kernel import log
-        from kernel.bus.pci import bus
-        from kernel.memory import pmm
-        from kernel.scheduler import scheduler
+    # Not at the top: `import kernel` has to be quick.
+    from kernel import log
+    from kernel.bus.pci import bus
+    from kernel.memory import pmm
+    from kernel.scheduler import scheduler
 
-        target = "kernel.boot"
-        online = sum(cpu.is_online for cpu in scheduler.cpus())
-        log.info("scheduler: %d CPUs, %d threads", online, len(scheduler.threads()), target=target)
-        mib = pmm.page_size / (1 << 20)
-        log.info("memory: %.0f MiB, %.0f MiB free", pmm.total * mib, pmm.available * mib, target=target)
-        log.info("pci: %d functions", len(bus), target=target)
-        _modules.extend(("log", "scheduler", "memory", "bus"))
+    if _logged:
+        return
+    mib = pmm.page_size / (1 << 20)
+    online = sum(cpu.is_online for cpu in scheduler.cpus())
+    _logged.append(f"scheduler: {online} CPUs, {len(scheduler.threads())} threads")
+    _logged.append(f"memory: {pmm.total * mib:.0f} MiB, {pmm.available * mib:.0f} MiB free")
+    _logged.append(f"pci: {len(bus)} functions")
+    for line in _logged:
+        log.info(line, target="kernel.boot")
