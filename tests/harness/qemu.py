@@ -86,7 +86,8 @@ def command(
     `tests` takes the image with CPython's C test modules; `interactive` puts QEMU's monitor on the
     terminal beside the console (Ctrl-A C, Ctrl-A X); without `restarts` a reboot ends QEMU; `iso`
     boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `cpu` is the model
-    of the CPUs in QEMU's words if it is not the usual one; `devices` are what `-device` says; `qemu` is another QEMU's command, with arguments of its own.
+    of the CPUs in QEMU's words if it is not the usual one; `devices` are what `-device` says; `qemu` is another
+    QEMU's command, with arguments of its own.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
