@@ -3,11 +3,13 @@
 //!
 //! Kernel threads are no part of it: their [`smp::Thread::extension`] is not a [`ThreadData`].
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use smp::{SpinLock, Thread, ThreadRef};
 
+use crate::fs::context::FsContext;
 use crate::libc::signal::{ProcessState, SignalSet, ThreadState};
 
 /// The process id, and the thread id of its first thread: that of a system's first process.
@@ -62,16 +64,19 @@ pub struct ThreadData {
     /// The word of C's memory that is cleared and woken when the thread ends; 0: none. See
     /// `set_tid_address(2)`.
     pub clear_child_tid: AtomicUsize,
+    /// Where it is in the file system; shared with other threads.
+    pub fs_context: SpinLock<Arc<FsContext>>,
     /// Its usage is in [`Process::ended`]; changed under that lock.
     has_ended: AtomicBool,
 }
 
 impl ThreadData {
     /// A thread that blocks the signals of `mask`.
-    pub fn new(mask: SignalSet) -> Self {
+    pub fn new(mask: SignalSet, fs_context: Arc<FsContext>) -> Self {
         Self {
             signals: SpinLock::new(ThreadState::new(mask)),
             clear_child_tid: AtomicUsize::new(0),
+            fs_context: SpinLock::new(fs_context),
             has_ended: AtomicBool::new(false),
         }
     }

@@ -107,6 +107,7 @@ mod machine {
     use crate::libc::dispatch::dispatch;
     use crate::libc::errno::Errno;
     use crate::libc::random;
+    use crate::libc::signal::{self, Signal};
     use crate::libc::thread::{UserStart, start_main};
     use crate::memory::{PAGE_SIZE, user};
     use crate::{arch, cmdline, log, power};
@@ -123,6 +124,8 @@ mod machine {
         ) -> c_int;
         /// CPython's command line interpreter (Python/C API, "The Very High Level Layer").
         fn Py_BytesMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
+        /// Raises KeyboardInterrupt in the calling thread (`cpython/embedding/interrupt.c`).
+        safe fn pythonos_interrupt_thread(signal: c_int);
     }
 
     /// Starts the interpreter on the first thread of the process.
@@ -211,7 +214,12 @@ mod machine {
         unreachable!("the C library's exit() returned")
     }
 
+    extern "C" fn interrupt_thread(signal: c_int) {
+        pythonos_interrupt_thread(signal);
+    }
+
     extern "C" fn main(argc: c_int, argv: *mut *mut c_char) -> c_int {
+        signal::set_handler(Signal::THREAD_INTERRUPT, interrupt_thread);
         // SAFETY: they are what the C library passed on of the initial stack.
         unsafe { Py_BytesMain(argc, argv) }
     }

@@ -106,7 +106,8 @@ def build_conformance_image(settings: Settings) -> Path:
         objects = _compile_conformance(target, folder, libraries, log)
         run(
             [
-                *link.linker(parts.script), "--defsym=Py_BytesMain=main",
+                # Where there is no CPython, no session has a thread to interrupt.
+                *link.linker(parts.script), "--defsym=Py_BytesMain=main", "--defsym=pythonos_interrupt_thread=main",
                 link.isolate_kernel(parts, folder, log), *objects, parts.libc, parts.libgcc, "-o", output,
             ],
             log,

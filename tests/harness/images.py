@@ -127,6 +127,8 @@ def image_parts(libraries: Libraries, target: Target, kernel: Path, tests: bool)
         static=tuple(library.archive for library in libraries.static),
         libgcc=libraries.musl / "sysroot" / "lib" / "libgcc.a",
         script=REPOSITORY / "kernel" / f"{target.name}.ld",
+        headers=libraries.python.folder / "include",
+        sysroot=libraries.musl / "sysroot",
     )
 
 

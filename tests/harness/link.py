@@ -20,6 +20,9 @@ from harness.progress import StepFailed, run
 from harness.toolchain import Target
 
 EXPORTS = REPOSITORY / "cpython" / "exports.txt"
+EMBEDDING = REPOSITORY / "cpython" / "embedding"
+#: Calls of C functions between CPython's objects that go to `__wrap_NAME` of cpython/embedding.
+WRAPPED = ("PyErr_CheckSignals", "Py_MakePendingCalls")
 IMPORTS = REPOSITORY / "cpython" / "imports.txt"
 
 
@@ -34,13 +37,37 @@ class Parts:
     static: tuple[Path, ...]
     libgcc: Path
     script: Path
+    headers: Path
+    sysroot: Path
 
     def files(self) -> list[Path]:
         """Returns everything whose change means another link."""
         return [
             self.kernel, self.python, self.modules, self.libc, *self.static, self.libgcc, self.script, EXPORTS,
-            Path(__file__),
+            *embedding_sources(), Path(__file__),
         ]  # fmt: skip
+
+
+def embedding_sources() -> list[Path]:
+    """Returns the C files that join CPython and the kernel."""
+    return sorted(EMBEDDING.glob("*.c"))
+
+
+def compile_embedding(parts: Parts, target: Target, work: Path, log: str) -> list[Path]:
+    """Compiles them with the headers that CPython was built with; returns the objects."""
+    compiler = toolchain.write_wrapper(work / "bin", target, parts.sysroot)
+    objects = []
+    for source in embedding_sources():
+        output = work / f"{source.stem}.o"
+        run(
+            [
+                compiler, *toolchain.c_flags(target), "-Wall", "-Wextra", "-Werror", f"-isystem{parts.headers}",
+                f"-isystem{parts.headers / 'internal'}", "-c", source, "-o", output,
+            ],
+            log,
+        )  # fmt: skip
+        objects.append(output)
+    return objects
 
 
 def names(path: Path) -> list[str]:
@@ -70,7 +97,7 @@ def linker(script: Path) -> list[str | Path]:
     """Returns the linker's command for an image, but for what goes into it."""
     return [
         toolchain.LINKER, "-static", "--gc-sections", "--strip-debug", "--build-id=none", "-z", "noexecstack",
-        "-z", "max-page-size=4096", "--no-rosegment", "-T", script,
+        "-z", "max-page-size=4096", "--no-rosegment", *(f"--wrap={name}" for name in WRAPPED), "-T", script,
     ]  # fmt: skip
 
 
@@ -81,7 +108,8 @@ def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> No
     """
     work.mkdir(parents=True, exist_ok=True)
     kernel = isolate_kernel(parts, work, log)
-    inputs: list[str | Path] = [kernel, parts.modules, parts.python, parts.libc, *parts.static, parts.libgcc]
+    embedding = compile_embedding(parts, target, work, log)
+    inputs: list[str | Path] = [kernel, *embedding, parts.modules, parts.python, parts.libc, *parts.static, parts.libgcc]
     # CPython and musl need no group: a linker of this kind remembers what archives hold.
     command = linker(parts.script)
     first, table, second = work / "first.elf", work / "ksyms.o", work / "second.elf"

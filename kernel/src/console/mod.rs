@@ -1,6 +1,7 @@
 //! Terminals: the line discipline, and the console on the serial line.
 
 mod file;
+mod foreground;
 mod line_discipline;
 #[cfg(all(test, target_os = "linux"))]
 mod linux_comparison;

@@ -28,8 +28,8 @@ pub fn ioctl(tty: &Tty, request: u32, argument: usize) -> SysResult {
         ioctl::TCXONC => control_flow(tty, argument)?,
         // A break cannot be sent on these lines; what waits for output to drain need not.
         ioctl::TCSBRK | ioctl::TCSBRKP => {}
-        ioctl::TIOCGPGRP => write_user(argument, &process::PID)?,
-        ioctl::TIOCSPGRP => set_foreground(read_user(argument)?)?,
+        ioctl::TIOCGPGRP => write_user(argument, &foreground(tty))?,
+        ioctl::TIOCSPGRP => set_foreground(tty, read_user(argument)?)?,
         GET_SESSION => write_user(argument, &process::PID)?,
         // It is the session's terminal since the session began.
         ioctl::TIOCSCTTY => {}
@@ -45,13 +45,24 @@ fn set_termios(tty: &Tty, address: usize, flushes: bool) -> Result<(), Errno> {
     Ok(())
 }
 
-/// There is one process group in the session, always in the foreground.
-fn set_foreground(group: i32) -> Result<(), Errno> {
-    match group {
-        ..0 => Err(Errno::EINVAL),
-        group if group as u32 == process::PID => Ok(()),
-        _ => Err(Errno::EPERM),
+/// The session's one process, unless one of its threads was chosen.
+fn foreground(tty: &Tty) -> u32 {
+    match tty.foreground() {
+        0 => process::PID,
+        group => group,
     }
+}
+
+/// There is one process group in the session; the id of a thread names that thread alone.
+fn set_foreground(tty: &Tty, group: i32) -> Result<(), Errno> {
+    let Ok(group) = u32::try_from(group) else {
+        return Err(Errno::EINVAL);
+    };
+    if process::thread(group).is_none() {
+        return Err(Errno::EPERM);
+    }
+    tty.set_foreground(group);
+    Ok(())
 }
 
 fn flush(tty: &Tty, which: usize) -> Result<(), Errno> {

@@ -6,13 +6,14 @@ use alloc::sync::Arc;
 use spin::Once;
 
 use super::file::TtyFile;
+use super::foreground;
 use super::line_discipline::TtySignal;
 use super::tty::{Tty, WindowSize, Wire};
 use crate::fs::file::{File, OpenFlags};
 use crate::fs::inode::Inode;
 use crate::libc::errno::Errno;
 use crate::libc::signal::{self, Signal, SignalInfo};
-use crate::{arch, cmdline, log};
+use crate::{arch, cmdline, log, process};
 
 /// The size of a terminal that says nothing about itself.
 const DEFAULT_SIZE: WindowSize = WindowSize::of_text(80, 24);
@@ -32,22 +33,15 @@ impl Wire for SerialLine {
     }
 
     fn signal(&self, signal: TtySignal) {
-        send(match signal {
-            TtySignal::Interrupt => Signal::SIGINT,
-            TtySignal::Quit => Signal::SIGQUIT,
-            TtySignal::Suspend => Signal::SIGTSTP,
-        });
+        // The console is the process's terminal.
+        foreground::send(process::PID, signal);
     }
 
     fn resized(&self) {
-        send(Signal::SIGWINCH);
+        // Fails only when there is no process to tell.
+        let signal = Signal::SIGWINCH;
+        let _ = signal::to_process(signal, SignalInfo::from_kernel(signal));
     }
-}
-
-/// Sends a signal to the process: the console is its terminal.
-fn send(signal: Signal) {
-    // Fails only when there is no process to tell.
-    let _ = signal::to_process(signal, SignalInfo::from_kernel(signal));
 }
 
 fn console() -> &'static Arc<Tty> {

@@ -11,10 +11,11 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use smp::{Mutex, NOTIFY_SIGNAL, SpinLock, ThreadRef, WaitError, WaitQueue};
 
+use super::foreground;
 use super::line_discipline::{LineDiscipline, Reaction, TtySignal};
 use super::received::Received;
 use super::termios::{ICANON, Termios};
@@ -49,7 +50,7 @@ pub trait Wire: Send + Sync {
     /// Sends bytes; may wait for the device, but not for somebody to read.
     fn send(&self, bytes: &[u8]);
 
-    /// Somebody typed a character that stands for a signal.
+    /// Somebody typed a character that stands for a signal, and nobody is in the foreground.
     fn signal(&self, signal: TtySignal);
 
     /// The window's size has changed.
@@ -90,6 +91,8 @@ pub struct Tty {
     is_throttled: AtomicBool,
     /// The other side is gone for good.
     is_hung_up: AtomicBool,
+    /// Whom typed signals go to, see [`foreground`]; 0: nobody has been chosen.
+    foreground: AtomicU32,
 }
 
 impl Tty {
@@ -105,6 +108,7 @@ impl Tty {
             thread: SpinLock::new(None),
             is_throttled: AtomicBool::new(false),
             is_hung_up: AtomicBool::new(false),
+            foreground: AtomicU32::new(0),
         })
     }
 
@@ -194,8 +198,21 @@ impl Tty {
             self.changed.wake_all();
         }
         if let Some(signal) = reaction.signal {
-            self.wire.signal(signal);
+            match self.foreground() {
+                0 => self.wire.signal(signal),
+                group => foreground::send(group, signal),
+            }
         }
+    }
+
+    /// Whom typed signals go to: the process, or one of its threads; 0 if nobody has been chosen.
+    pub fn foreground(&self) -> u32 {
+        self.foreground.load(Ordering::Relaxed)
+    }
+
+    /// Chooses whom typed signals go to.
+    pub fn set_foreground(&self, group: u32) {
+        self.foreground.store(group, Ordering::Relaxed);
     }
 
     /// The queue that is woken when [`Tty::poll`] may have changed.

@@ -26,7 +26,10 @@ macro_rules! wire {
         }
         static TTY: OnceLock<Arc<Tty>> = OnceLock::new();
         smp::fake::set_extension_maker(|| {
-            Box::new(ThreadData::new(crate::libc::signal::SignalSet::EMPTY))
+            Box::new(ThreadData::new(
+                crate::libc::signal::SignalSet::EMPTY,
+                crate::fs::context::initial(),
+            ))
         });
         let tty = TTY.get_or_init(|| Tty::new(Box::new(TestWire), WindowSize::of_text(80, 24)));
         tty.start("test").unwrap();

@@ -15,6 +15,7 @@ use smp::{Thread, ThreadConfig, ThreadName, ThreadRef};
 use super::dispatch::{self, Calls};
 use super::errno::{Errno, SysResult};
 use super::signal::{self, SignalSet};
+use crate::fs::context;
 use crate::memory::user::{copy_from_user, copy_to_user, store_user_u32, write_user};
 use crate::process::{self, PROCESS, ThreadData};
 use crate::{arch, log, memory};
@@ -34,6 +35,7 @@ pub const CALLS: Calls = &[
     (__NR_gettid, |_| Ok(smp::current().tid() as usize)),
     (__NR_set_tid_address, set_tid_address),
     (__NR_prctl, prctl),
+    (__NR_unshare, unshare),
     // There is one process, and a thread starts by `THREAD_START`.
     (__NR_clone, |_| Err(Errno::ENOSYS)),
     (__NR_clone3, |_| Err(Errno::ENOSYS)),
@@ -82,7 +84,7 @@ pub unsafe fn start_main(name: &str, start: UserStart) -> Result<ThreadRef, Errn
     }
 }
 
-/// What a thread inherits from the one that starts it, besides name and mask.
+/// What a thread inherits from the one that starts it, besides name, mask and place.
 struct Scheduled {
     affinity: smp::CpuMask,
     scheduling: smp::Scheduling,
@@ -111,7 +113,7 @@ unsafe fn spawn(
     store_tid: impl FnOnce(u32),
 ) -> Result<ThreadRef, Errno> {
     let kernel_stack_top = memory::alloc_kernel_stack().ok_or(Errno::EAGAIN)?;
-    let data = ThreadData::new(mask);
+    let data = ThreadData::new(mask, context::current());
     data.clear_child_tid
         .store(start.clear_child_tid, Ordering::Relaxed);
     let thread_pointer = start.thread_pointer;
@@ -250,6 +252,19 @@ fn set_tid_address(a: &[usize; 6]) -> SysResult {
         data.clear_child_tid.store(a[0], Ordering::Relaxed);
     }
     Ok(current.tid() as usize)
+}
+
+/// unshare(2): a current directory and mask of the thread's own (`CLONE_FS`). The rest is of one
+/// kind only, as on a Linux without namespaces.
+fn unshare(&[flags, ..]: &[usize; 6]) -> SysResult {
+    match flags as u32 {
+        0 => Ok(0),
+        CLONE_FS => {
+            context::unshare();
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// Bytes of a thread name with its NUL.

@@ -93,6 +93,16 @@ fn rt_sigaction(a: &[usize; 6]) -> SysResult {
     Ok(0)
 }
 
+/// Has a function of C handle `signal`; calls that it interrupts are not made again.
+pub fn set_handler(signal: Signal, handler: extern "C" fn(i32)) {
+    let words = [handler as *const () as u64, 0, 0, 0];
+    PROCESS
+        .signals
+        .lock()
+        .actions
+        .set(signal, Action::from_words(words));
+}
+
 /// A signal that begins to be ignored is not pending any more, blocked or not (POSIX.1, 2.4.3).
 fn discard_everywhere(signal: Signal) {
     let set = SignalSet::of(&[signal]);

@@ -19,7 +19,7 @@ mod send;
 mod set;
 mod state;
 
-pub use calls::{CALLS, TemporaryMask, pause, read_set};
+pub use calls::{CALLS, TemporaryMask, pause, read_set, set_handler};
 pub use deliver::{has_effect, should_restart, thread_notify, will_run_handler};
 pub use describe::describe;
 pub use fault::{deliver_fault, fault_stack};

@@ -41,6 +41,10 @@ pub enum DefaultAction {
 }
 
 impl Signal {
+    /// Ctrl-C typed to a session whose thread is not the main one: an exception is to be raised
+    /// in that thread. Linux has this number and never sends it.
+    pub const THREAD_INTERRUPT: Self = Self::SIGSTKFLT;
+
     /// How many signals there are.
     pub const COUNT: usize = 64;
 
