@@ -103,13 +103,14 @@ class PhysicalMemory:
 class VirtualMemory:
     """The page tables, which all CPUs share."""
 
-    def map(self, virt: int, phys: int, length: int, flags: PageFlags | int = PageFlags.READ | PageFlags.WRITE) -> None:
-        """Maps `length` bytes of frames at `phys` to the free virtual addresses from `virt` on.
+    def map(self, virt: int, phys: int, length: int, flags: PageFlags | int = PageFlags.READ | PageFlags.WRITE) -> int:
+        """Maps `length` bytes of frames at `phys` at the free virtual address `virt`, or anywhere if that is 0.
 
-        Raises `ValueError` if one is no multiple of a page or `flags` make no sense, `OSError` if the addresses
-        are in use or not for users, `MemoryError` if there is no frame for a page table.
+        Returns where. Frames must come from `pmm.alloc` or be the registers of a device. Raises `ValueError` if one
+        is no multiple of a page or `flags` make no sense, `OSError` if the addresses are in use or not for users,
+        `MemoryError` if there is no frame for a page table.
         """
-        _hal.page_map(virt, phys, length, int(flags))
+        return _hal.page_map(virt, phys, length, int(flags))
 
     def unmap(self, virt: int, length: int) -> None:
         """Unmaps what `map` mapped; no CPU uses it any more when this returns.

@@ -56,6 +56,7 @@ class FakeHal:
         self.frames = 1024
         self.allocated: dict[int, int] = {}
         self.pages: dict[int, tuple[int, int]] = {}
+        self.registers: dict[int, int] = {}
         self.pci: dict[tuple[int, int, int], PciFunction] = {}
         self.router: Router | None = None
         self.vectors: list[tuple[int, str, tuple[int, ...], int]] = []
@@ -101,14 +102,16 @@ class FakeHal:
             raise ValueError("these are not frames that were given out")
         del self.allocated[phys]
 
-    def page_map(self, virt: int, phys: int, length: int, flags: int) -> None:
-        """Maps free pages."""
+    def page_map(self, virt: int, phys: int, length: int, flags: int) -> int:
+        """Maps free pages, at 1 TiB if the caller does not care."""
+        virt = virt or 1 << 40
         pages = self._pages(virt, length)
         if phys % PAGE or not 0 < flags < 16:
             raise ValueError("no page, or no such flags")
         if any(page in self.pages for page in pages):
             raise FileExistsError(17, "the addresses are in use")
         self.pages.update({page: (phys + page - virt, flags) for page in pages})
+        return virt
 
     def page_unmap(self, virt: int, length: int) -> None:
         """Unmaps mapped pages."""
@@ -134,9 +137,24 @@ class FakeHal:
             raise ValueError("not whole pages")
         return range(virt, virt + length, PAGE)
 
-    def pci_segments(self) -> list[tuple[int, int, int]]:
+    def mmio_read32(self, address: int) -> int:
+        """Reads a register: each holds its physical address, unless it was written."""
+        phys = self._register(address)
+        return self.registers.get(phys, phys & 0xFFFFFFFF)
+
+    def mmio_write32(self, address: int, value: int) -> None:
+        """Writes a register."""
+        self.registers[self._register(address)] = value
+
+    def _register(self, address: int) -> int:
+        entry = self.page_entry(address)
+        if entry is None or not entry[1] & self.PAGE_DEVICE:
+            raise OSError(14, "nothing is mapped at this address")
+        return entry[0] + address % PAGE
+
+    def pci_segments(self) -> list[tuple[int, int, int, int | None]]:
         """One segment."""
-        return [(0, 0, 255)]
+        return [(0, 0, 255, None)]
 
     def pci_config_read(self, bus: int, device: int, function: int, offset: int, width: int) -> int:
         """Reads configuration space; all ones where nobody answers."""

@@ -85,6 +85,29 @@ def test_a_message_interrupt_is_programmed(hal: FakeHal, bus: Bus) -> None:
         bus["00:00.0"].enable_msi()
 
 
+def test_registers_are_mapped_for_a_while(hal: FakeHal, bus: Bus) -> None:
+    card = bus["05:00.0"]
+    with card.map(card.bars[0]) as registers:
+        registers.write32(0x3FFC, 7)
+        assert (registers.read32(0), registers.read32(0x3FFC)) == (0xFEB00000, 7)
+        for offset in (0x4000, -4, 2):
+            with pytest.raises(ValueError, match="no register"):
+                registers.read32(offset)
+        assert len(hal.pages) == 4
+    assert hal.pages == {}
+    with pytest.raises(ValueError, match="closed"):
+        registers.read32(0)
+    with pytest.raises(ValueError, match="ports"):
+        card.map(card.bars[2])
+
+
+def test_registers_within_a_page(hal: FakeHal, bus: Bus) -> None:
+    bar = Bar(0, 0xFEB00F80, 0x100, is_memory=True, is_64bit=False, is_prefetchable=False)
+    with bus["05:00.0"].map(bar) as registers:
+        assert registers.read32(0xFC) == 0xFEB0107C
+        assert len(hal.pages) == 2
+
+
 def test_enable_sets_bits_and_clears_none(hal: FakeHal, bus: Bus) -> None:
     device = bus["00:03.0"]
     device.write(4, 2, 0x100)

@@ -5,7 +5,9 @@
     for device in bus:
         print(device)
     (disk,) = bus.find_by_id(0x1AF4, 0x1042)
-    disk.bars[4].address, [capability.name for capability in disk.capabilities]
+    print(disk.bars, [capability.name for capability in disk.capabilities])
+    with disk.map(disk.bars[4]) as registers:
+        print(registers.read32(0))
 
 A driver is an object with `name`, `matches(device)` and `probe(device)`; `Driver` has the details.
 Numbers and names are those of the PCI Local Bus Specification 3.0. Threads may share everything here.
@@ -19,8 +21,9 @@ from typing import Final, Protocol, runtime_checkable
 
 import _hal
 from kernel import log
+from kernel.memory import PageFlags, pmm, vmm
 
-__all__ = ["Address", "Bar", "Bus", "Capability", "Device", "Driver", "bus"]
+__all__ = ["Address", "Bar", "Bus", "Capability", "Device", "Driver", "Registers", "bus"]
 
 # Offsets in the header of a function.
 _VENDOR: Final = 0x00
@@ -117,6 +120,58 @@ class Capability:
     def name(self) -> str:
         """What it is about."""
         return _CAPABILITY_NAMES.get(self.id, f"capability {self.id:#04x}")
+
+
+class Registers:
+    """A device's memory, mapped for as long as this is not closed. Offsets are in bytes; threads may share it."""
+
+    def __init__(self, bar: Bar) -> None:
+        """Maps what `bar` describes; see `Device.map`."""
+        page = pmm.page_size
+        start = bar.address & -page
+        self._length = bar.address + bar.size - start + page - 1 & -page
+        self._size = bar.size
+        self._page = vmm.map(0, start, self._length, PageFlags.READ | PageFlags.WRITE | PageFlags.DEVICE)
+        #: The virtual address of the first register.
+        self.address = self._page + bar.address - start
+        self._is_open = True
+
+    def read8(self, offset: int) -> int:
+        """Returns a byte. Raises `ValueError` outside the registers or after `close`, `OSError` if nobody answers."""
+        return _hal.mmio_read8(self._place(offset, 1))
+
+    def read32(self, offset: int) -> int:
+        """Returns 32 bits at a multiple of 4. Errors: see `read8`."""
+        return _hal.mmio_read32(self._place(offset, 4))
+
+    def write8(self, offset: int, value: int) -> None:
+        """Writes a byte. Errors: see `read8`."""
+        _hal.mmio_write8(self._place(offset, 1), value)
+
+    def write32(self, offset: int, value: int) -> None:
+        """Writes 32 bits at a multiple of 4. Errors: see `read8`."""
+        _hal.mmio_write32(self._place(offset, 4), value)
+
+    def _place(self, offset: int, width: int) -> int:
+        if not self._is_open:
+            raise ValueError("these registers are closed")
+        if offset % width or not 0 <= offset <= self._size - width:
+            raise ValueError(f"there is no register of {width} bytes at {offset:#x}")
+        return self.address + offset
+
+    def close(self) -> None:
+        """Unmaps them; again does nothing."""
+        if self._is_open:
+            self._is_open = False
+            vmm.unmap(self._page, self._length)
+
+    def __enter__(self) -> "Registers":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Unmaps them."""
+        self.close()
 
 
 class Device:
@@ -285,6 +340,17 @@ class Device:
         with self._lock:
             self.write(_COMMAND, 2, self.command | wanted)
 
+    def map(self, bar: Bar) -> Registers:
+        """Maps the memory of a base address register of this device, to be closed after use.
+
+        Raises `ValueError` if it is for ports or has no address, `OSError` if the machine does not let it be mapped.
+        """
+        if not bar.is_memory:
+            raise ValueError(f"{self.address} has ports at register {bar.index}, not memory")
+        if bar.address == 0:
+            raise ValueError(f"{self.address} has no address at register {bar.index}")
+        return Registers(bar)
+
     def enable_msi(self) -> int:
         """Has it send its interrupts as messages (MSI); returns the vector that they come in on.
 
@@ -345,7 +411,7 @@ class Bus:
         with self._lock:
             old = self._devices or {}
             found: dict[Address, Device] = {}
-            for _, first, _ in _hal.pci_segments():
+            for _, first, *_ in _hal.pci_segments():
                 for address in _walk(first, set()):
                     found[address] = old.get(address) or Device(address)
             self._devices = dict(sorted(found.items()))
