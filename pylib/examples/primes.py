@@ -29,6 +29,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ in ("__main__", "<run_path>"):
-    status = main(sys.argv)
+    status = main(globals().get("argv", sys.argv))
     if status:
         sys.exit(status)

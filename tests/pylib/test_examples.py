@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
+import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from fake_hal import FakeHal, PciFunction, Router
 
 from harness.paths import REPOSITORY
+from kernel.bus import pci
 
 EXAMPLES = REPOSITORY / "pylib" / "examples"
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs an example as a program."""
-    return subprocess.run([sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, EXAMPLES / name, *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pylib")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_primes_up_to_30_are_10() -> None:
@@ -64,3 +75,80 @@ def test_examples_run_by_path_at_the_prompt(capsys: pytest.CaptureFixture[str]) 
 def test_readme_names_every_example() -> None:
     text = (EXAMPLES / "README.txt").read_text()
     assert [path.name for path in EXAMPLES.glob("*.py") if path.name not in text] == []
+
+
+def test_hello_kernel_greets_by_name() -> None:
+    lines = run("hello_kernel.py", "Ada").stdout.splitlines()
+    assert lines[0] == "Hello, Ada!"
+    assert lines[1].startswith(f"I am Python {sys.version.split()[0]}, and the kernel of Linux on ")
+    assert len(lines) == 4
+    assert run("hello_kernel.py").stdout.startswith("Hello, kernel!\n")
+
+
+def test_vfs_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert run("vfs_demo.py", str(tmp_path)).stdout.splitlines() == [
+        "wrote 19 bytes",
+        "read b'hello from the vfs\\n'",
+        "open() reads 'hello from the vfs\\n'",
+        "names: ['inside'], inside: ['renamed.txt']",
+        "size: 19",
+        "directories: [True, True, True]",
+        "left: []",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_async_tasks() -> None:
+    lines = run("async_tasks.py").stdout.splitlines()
+    # How long the waits took is the host's business.
+    assert [line for line in lines if not line.startswith("they waited together: ")] == [
+        "tasks returned: [3, 3, 3]",
+        "queue: ['a0', 'a1', 'a2', 'b0', 'b1', 'b2', 'c0', 'c1', 'c2']",
+        "timeout: True",
+        "cancelled: True",
+        "threads computed: [332833500, 2664667000, 8995500500]",
+    ]
+
+
+def test_parallel_mandelbrot_draws_the_same_picture_in_parallel() -> None:
+    lines = run("parallel_mandelbrot.py", "20", "5").stdout.splitlines()
+    assert [len(line) for line in lines[:5]] == [20] * 5
+    assert lines[0] == lines[4], "it is symmetric"
+    assert "@" in lines[2]
+    assert lines[5] == "same picture: True"
+    assert re.fullmatch(r"speed-up: \d+\.\d\d with \d+ workers over one", lines[6])
+
+
+def test_driver_demo_reads_a_device(hal: FakeHal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    space = bytearray(64)
+    struct.pack_into("<HHHHBBBB", space, 0, 0x1AF4, 0x1044, 2, 0x10, 1, 0, 0, 0xFF)
+    struct.pack_into("<I", space, 0x10, 0xFEB00000)
+    space[0x34] = 0x40
+    common = struct.pack("<BBBBB3xII", 9, 0, 16, 1, 0, 0x100, 0x38)
+    hal.pci[0, 4, 0] = PciFunction(bytes(space) + common, {0x10: 0xFFFFF000})
+    hal.registers = {0xFEB00110: 0x00010000, 0xFEB00114: 0x0F}
+    monkeypatch.setattr(pci, "bus", pci.Bus())
+    runpy.run_path(str(EXAMPLES / "driver_demo.py"), run_name="__main__")
+    assert capsys.readouterr().out.splitlines() == [
+        "<00:04.0 other ff00: 1af4:1044>",
+        "00:04.0: virtio entropy device, 1 memory areas",
+        "  common configuration: 56 bytes at 0x100 of memory area 0",
+        "  status 0x0f, 1 queues",
+        "1 devices read",
+    ]
+
+
+def test_interrupts_demo_counts_by_cpu(
+    hal: FakeHal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def set_router(router: Router | None) -> None:
+        """Three interrupts of the timer, as soon as somebody wants them."""
+        if router is not None:
+            for cpu, lost in ((0, 0), (1, 4), (0, 0)):
+                router(32, cpu, 0, lost)
+
+    monkeypatch.setattr(hal, "set_interrupt_router", set_router)
+    hal.vectors = [(5, "keyboard", (0, 0), 0), (32, "local timer", (0, 0), 0)]
+    runpy.run_path(str(EXAMPLES / "interrupts_demo.py"), {"argv": ["interrupts_demo.py", "0.5"]}, "__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["vector 32, 0.5 seconds", "cpu 0: 2 interrupts", "cpu 1: 1 interrupts", "lost: 4"]
