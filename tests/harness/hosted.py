@@ -98,21 +98,32 @@ def build_conformance_image(settings: Settings) -> Path:
     libraries = images.build_libraries(settings, progress)
     target = toolchain.TARGETS[settings.arch]
     progress.next("kernel")
-    kernel = images.build_kernel(target, progress)
+    kernel = images.build_kernel(target, libraries, progress)
     progress.next("image")
     log, output = f"conformance-{settings.config}", folder / "conformance.elf"
     with progress.working("link the conformance test"):
         parts = images.image_parts(libraries, target, kernel, tests=False)
         objects = _compile_conformance(target, folder, libraries, log)
+        isolated = link.isolate_kernel(parts, folder, log)
         run(
             [
                 # Where there is no CPython, no session has a thread to interrupt.
                 *link.linker(parts.script), "--defsym=Py_BytesMain=main", "--defsym=pythonos_interrupt_thread=main",
-                link.isolate_kernel(parts, folder, log), *objects, parts.libc, parts.libgcc, "-o", output,
+                *_no_python(isolated), isolated, *objects, parts.libc, parts.libgcc, "-o", output,
             ],
             log,
         )  # fmt: skip
     return output
+
+
+def _no_python(kernel: Path) -> list[str]:
+    """Returns the linker's words that put nothing in the place of what the kernel's `_hal` takes from CPython.
+
+    `PyImport_AppendInittab` is not among it: the kernel calls it before `main` (no_python.c).
+    """
+    wanted = subprocess.run([toolchain.NM, "-u", kernel], capture_output=True, text=True, check=True).stdout.split()
+    calls = ("Py_BytesMain", "PyImport_AppendInittab")
+    return [f"--defsym={name}=0" for name in wanted if name.startswith("Py") and name not in calls]
 
 
 def _compile_conformance(target: Target, folder: Path, libraries: Libraries, log: str) -> list[Path]:

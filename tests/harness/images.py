@@ -88,7 +88,7 @@ def build_images(settings: Settings, *, tests: bool) -> Images:
         _links(result.folder, libraries)
         target = toolchain.TARGETS[settings.arch]
         progress.next("kernel")
-        kernel = build_kernel(target, progress)
+        kernel = build_kernel(target, libraries, progress)
         progress.next("image")
         for for_tests in (False, True) if tests else (False,):
             parts = image_parts(libraries, target, kernel, for_tests)
@@ -132,26 +132,40 @@ def image_parts(libraries: Libraries, target: Target, kernel: Path, tests: bool)
     )
 
 
-def build_kernel(target: Target, progress: Progress) -> Path:
-    """Has cargo build the Rust half; returns its archive."""
+def build_kernel(target: Target, libraries: Libraries, progress: Progress) -> Path:
+    """Has cargo build the Rust half; returns its archive.
+
+    bindgen reads the headers of the CPython that the image links, so each configuration has a kernel of
+    its own: that with the GIL in a target folder of its own.
+    """
     folder = Path(os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target")
+    if not libraries.python.free_threading:
+        folder /= "gil"
     archive = folder / target.rust / "release" / "libkernel.a"
     command: list[str | Path] = ["cargo", "build", "--package", "kernel", "--release", "--target", target.rust]
+    command += ["--target-dir", folder]
+    headers = {
+        "PYTHONOS_CPYTHON": str(libraries.python.folder),
+        "PYTHONOS_SYSROOT": str(libraries.musl / "sysroot"),
+    }
+    used = archive.with_suffix(".headers")
     before = archive.stat().st_mtime_ns if archive.is_file() else 0
-    if before and not _newer_sources(before):
+    has_same_headers = used.is_file() and json.loads(used.read_text()) == headers
+    if before and has_same_headers and not _newer_sources(before):
         return archive
     start = time.time_ns()
     with progress.working("compile the kernel"):
-        run(command, f"kernel-{target.name}", cwd=REPOSITORY)
+        run(command, f"kernel-{target.name}", cwd=REPOSITORY, env={**os.environ, **headers})
     # cargo leaves the archive alone when nothing that matters changed. What changed while it ran
     # counts as newer.
     os.utime(archive, ns=(start, start))
+    used.write_text(json.dumps(headers))
     return archive
 
 
 def _newer_sources(than_ns: int) -> bool:
     """Tells whether a file that cargo reads changed after a moment."""
-    folders = ["kernel", "smp", "pthread-shim", "mmap-shim", ".cargo"]
+    folders = ["kernel", "smp", "pthread-shim", "mmap-shim", "cpython/sys", ".cargo"]
     files: list[Path] = [REPOSITORY / name for name in ("Cargo.toml", "Cargo.lock", "rust-toolchain.toml")]
     for name in folders:
         # Folders count too: a file that is gone changes them.

@@ -62,6 +62,8 @@ BUILD = (
     Need("Linux's headers", ("linux-libc-dev",), _linux_headers),
     Need("make", ("make",), _tool("make")),
     Need("clang 19", ("clang-19",), _tool("clang-19")),
+    # bindgen reads CPython's headers with it.
+    Need("libclang 19", ("libclang-19-dev",), _any_path("/usr/lib/llvm-19/lib/libclang.so")),
     Need("lld 19", ("lld-19",), _tool("ld.lld-19")),
     Need(
         "LLVM 19's tools", ("llvm-19",), lambda: all(map(shutil.which, ("llvm-ar-19", "llvm-objcopy-19", "llvm-nm-19")))
