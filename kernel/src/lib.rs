@@ -12,6 +12,8 @@ pub mod cmdline;
 pub mod console;
 pub mod drivers;
 pub mod fs;
+#[cfg(target_os = "none")]
+pub mod hal;
 #[cfg(any(test, target_os = "none"))]
 mod initial_stack;
 pub mod kernel_thread;

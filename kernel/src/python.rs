@@ -220,6 +220,12 @@ mod machine {
 
     extern "C" fn main(argc: c_int, argv: *mut *mut c_char) -> c_int {
         signal::set_handler(Signal::THREAD_INTERRUPT, interrupt_thread);
+        if !crate::hal::register() {
+            log::error!(
+                "kernel.python",
+                "no memory for the table of built-in modules"
+            );
+        }
         // SAFETY: they are what the C library passed on of the initial stack.
         unsafe { Py_BytesMain(argc, argv) }
     }

@@ -12,6 +12,24 @@ use crate::{
 
 smp::platform!(arch::Machine);
 
+/// What came of starting the CPUs: how many there are, how many run, and on how many the self-test did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuCounts {
+    /// CPUs of the machine that could be used.
+    pub expected: usize,
+    /// CPUs that run threads.
+    pub online: usize,
+    /// CPUs on which a thread of the self-test did its work.
+    pub tested: usize,
+}
+
+static CPU_COUNTS: Once<CpuCounts> = Once::new();
+
+/// Returns what came of starting the CPUs.
+pub fn cpu_counts() -> CpuCounts {
+    CPU_COUNTS.get().copied().unwrap_or_default()
+}
+
 static BOOT_INFO: Once<&'static BootInfo> = Once::new();
 
 /// Runs on the boot CPU's first stack, with the boot page tables and interrupts
@@ -57,6 +75,11 @@ extern "C" fn init(_: usize) -> ! {
         log::error!("kernel.boot", "kernel thread self-test FAILED");
     }
     log::info!("kernel.boot", "SMP workers {completed}/{online} completed");
+    CPU_COUNTS.call_once(|| CpuCounts {
+        expected,
+        online,
+        tested: completed,
+    });
 
     fs::system::mount_all(
         boot_info.modules().iter().map(module_bytes),

@@ -1,6 +1,6 @@
 //! What `/proc/self/status`, `maps` and `smaps` tell.
 
-use crate::area::{AreaFlags, Kind};
+use crate::area::{Area, AreaFlags, Kind};
 use crate::{AddressSpace, Backing, Counts, PageMapper, Protection};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -115,30 +115,40 @@ impl<M: PageMapper> AddressSpace<M> {
     ) -> Vec<AreaReport> {
         let mut reports = Vec::with_capacity(limit.min(self.areas.len()));
         for (&start, area) in self.areas.range(address..).take(limit) {
-            let (backing, first_page) = match &area.kind {
-                Kind::Anonymous { .. } => (None, 0),
-                Kind::File {
-                    backing,
-                    first_page,
-                    ..
-                } => (Some(backing.clone()), *first_page),
-            };
-            let counts = if counts_pages {
-                self.mapper.count(start, area.end)
-            } else {
-                Counts::default()
-            };
-            reports.push(AreaReport {
-                start,
-                end: area.end,
-                protection: area.protection,
-                is_shared: area.kind.is_shared(),
-                flags: area.flags,
-                first_page,
-                backing,
-                counts,
-            });
+            reports.push(self.report(start, area, counts_pages));
         }
         reports
+    }
+
+    /// Returns the area that an address lies in.
+    pub fn report_area(&self, address: usize) -> Option<AreaReport> {
+        let (start, area) = self.area_at(address)?;
+        Some(self.report(start, area, false))
+    }
+
+    fn report(&self, start: usize, area: &Area, counts_pages: bool) -> AreaReport {
+        let (backing, first_page) = match &area.kind {
+            Kind::Anonymous { .. } => (None, 0),
+            Kind::File {
+                backing,
+                first_page,
+                ..
+            } => (Some(backing.clone()), *first_page),
+        };
+        let counts = if counts_pages {
+            self.mapper.count(start, area.end)
+        } else {
+            Counts::default()
+        };
+        AreaReport {
+            start,
+            end: area.end,
+            protection: area.protection,
+            is_shared: area.kind.is_shared(),
+            flags: area.flags,
+            first_page,
+            backing,
+            counts,
+        }
     }
 }

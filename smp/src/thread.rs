@@ -268,6 +268,11 @@ impl Thread {
         }
     }
 
+    /// Says whether the thread waits in a run queue for its turn, as of a moment ago.
+    pub fn is_queued(&self) -> bool {
+        self.run_link.is_linked()
+    }
+
     /// Says whether this is the idle thread of a CPU.
     pub fn is_idle(&self) -> bool {
         self.is_idle

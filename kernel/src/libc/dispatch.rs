@@ -85,6 +85,8 @@ pub fn unknown_calls() -> u64 {
 pub fn dispatch(number: usize, arguments: &[usize; 6]) -> SysResult {
     match TABLE.get(number).copied().flatten() {
         Some(handler) => handler(arguments),
+        #[cfg(target_os = "none")]
+        None if number == crate::hal::enter::NUMBER => crate::hal::enter::call(arguments),
         None => Err(unknown(number)),
     }
 }

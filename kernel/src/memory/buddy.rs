@@ -142,6 +142,16 @@ impl Buddy {
         self.push(start, order);
     }
 
+    /// Returns the order of the largest block that can be had; `None` if nothing is free.
+    pub fn largest_order(&self) -> Option<usize> {
+        let listed = (0..ORDERS).rev().find(|&order| self.heads[order] != NONE);
+        let untouched = self.untouched[..self.untouched_count]
+            .iter()
+            .flat_map(|&(start, end)| blocks_of(start, end).map(|(_, order)| order))
+            .max();
+        listed.max(untouched)
+    }
+
     /// Counts the free blocks of each order.
     pub fn blocks(&self) -> [usize; ORDERS] {
         let mut counts = [0; ORDERS];
@@ -200,7 +210,7 @@ impl Buddy {
 }
 
 /// The largest aligned blocks that make up a range of frames, as (first frame, order).
-fn blocks_of(mut start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn blocks_of(mut start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
     core::iter::from_fn(move || {
         let fits = (end - start).checked_ilog2()? as usize;
         let order = (start.trailing_zeros() as usize).min(ORDERS - 1).min(fits);

@@ -173,6 +173,11 @@ pub fn free_blocks() -> [usize; ORDERS] {
     BUDDY.lock().blocks()
 }
 
+/// Returns how many frames the largest free block has, the CPUs' stocks left out.
+pub fn largest_free_block() -> usize {
+    BUDDY.lock().largest_order().map_or(0, |order| 1 << order)
+}
+
 /// Fills a frame with zeros.
 pub(super) fn zero(frame: Frame) {
     // SAFETY: the callers have just taken the frame, so nobody else uses it.

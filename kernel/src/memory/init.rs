@@ -1,7 +1,9 @@
 //! Takes memory over from the boot loader: frames first, then the final page tables, then the rest.
 
 use super::tables::PageTables;
-use super::{PAGE_SIZE, PhysAddr, address_space, frames, mmio, phys_to_virt, scattered, stacks};
+use super::{
+    PAGE_SIZE, PhysAddr, address_space, frames, mmio, phys_to_virt, physical, scattered, stacks,
+};
 use crate::arch::page_table::{
     self, BOOT_MAPPED, DEVICE_RANGE, Memory, SCATTERED_RANGE, STACK_RANGE, direct_map,
 };
@@ -33,6 +35,7 @@ pub fn init(boot_info: &BootInfo) {
     unsafe { add(&high) };
     TABLES.call_once(|| tables);
     mmio::init(tables);
+    physical::init(tables, ram_of(boot_info));
     scattered::init(tables);
     stacks::init(tables);
     address_space::init(tables).expect("a frame, at boot");
@@ -100,6 +103,16 @@ unsafe fn add(free: &RangeList<128>) {
     }
 }
 
+/// All RAM, in whole pages.
+fn ram_of(boot_info: &BootInfo) -> RangeList<128> {
+    let mut ram = RangeList::new();
+    for range in boot_info.ram() {
+        ram.add(range.grow_to_pages(PAGE_SIZE as u64));
+    }
+    ram.add(page_table::image().grow_to_pages(PAGE_SIZE as u64));
+    ram
+}
+
 /// Builds the final tables: the image where it runs, each section with its own rights, and all other RAM in the
 /// direct map, the initrd's read-only. Nothing else, so address 0 faults and no code can be written.
 fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
@@ -107,10 +120,7 @@ fn build(boot_info: &BootInfo) -> Result<PageTables, NoMemory> {
     for (section, protection, _) in page_table::image_sections() {
         map_section(&tables, section, protection)?;
     }
-    let (mut ram, mut archives) = (RangeList::<128>::new(), RangeList::<128>::new());
-    for range in boot_info.ram() {
-        ram.add(range.grow_to_pages(PAGE_SIZE as u64));
-    }
+    let (mut ram, mut archives) = (ram_of(boot_info), RangeList::<128>::new());
     for module in boot_info.modules() {
         archives.add(module.grow_to_pages(PAGE_SIZE as u64));
     }

@@ -26,6 +26,22 @@ pub struct MachineMapper {
 const KEPT_TABLES: usize = 64;
 const PAGES_PER_TABLE: usize = 16;
 
+/// Tells how a page behaves: what a [`mmap_shim::Backing`] gives that is no RAM is a device's registers.
+#[cfg(target_os = "none")]
+fn memory_of(leaf: Leaf) -> Memory {
+    if leaf.owner == Owner::Object && !super::physical::is_ram(leaf.frame.start()) {
+        Memory::Device
+    } else {
+        Memory::Normal
+    }
+}
+
+/// The host has no registers.
+#[cfg(not(target_os = "none"))]
+fn memory_of(_: Leaf) -> Memory {
+    Memory::Normal
+}
+
 impl MachineMapper {
     /// Makes one over these tables; `zeros` is a frame of zeros that nobody ever writes.
     pub fn new(tables: PageTables, zeros: Frame) -> Self {
@@ -63,7 +79,7 @@ impl MachineMapper {
     }
 
     fn entry_for(leaf: Leaf) -> Entry {
-        Entry::page(leaf.frame, 1, leaf.protection, leaf.owner, Memory::Normal)
+        Entry::page(leaf.frame, 1, leaf.protection, leaf.owner, memory_of(leaf))
     }
 
     fn note(&self, counts: &mut Counts, entry: Entry) {

@@ -14,6 +14,8 @@ mod init;
 mod mapper;
 mod mmio;
 mod page_fault;
+#[cfg(target_os = "none")]
+pub mod physical;
 #[cfg(any(test, target_os = "none"))]
 mod scattered;
 mod stacks;

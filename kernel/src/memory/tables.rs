@@ -118,6 +118,22 @@ impl PageTables {
         None
     }
 
+    /// Returns the entry of the leaf for an address, and how far into its page the address lies.
+    pub fn translate(&self, address: usize) -> Option<(Entry, usize)> {
+        let mut table = self.root;
+        for level in (1..=LEVELS).rev() {
+            let entry = load(&entries(table)[address / span(level) % ENTRIES]);
+            if !entry.is_used() {
+                return None;
+            }
+            if !entry.is_table(level) {
+                return Some((entry, address % span(level)));
+            }
+            table = entry.frame();
+        }
+        None
+    }
+
     /// Returns the entry of the leaf for an address; [`Entry::EMPTY`] if there is none.
     pub fn entry(&self, address: usize) -> Entry {
         self.leaf(address).map_or(Entry::EMPTY, load)

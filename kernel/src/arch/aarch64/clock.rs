@@ -30,6 +30,11 @@ pub fn now_ns() -> u64 {
     scale(counter(), NS_PER_COUNT.load(Ordering::Relaxed))
 }
 
+/// How often the counter counts in a second.
+pub fn hz() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
 fn scale(value: u64, factor: u64) -> u64 {
     ((u128::from(value) * u128::from(factor)) >> 32) as u64
 }

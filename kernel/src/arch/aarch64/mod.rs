@@ -3,6 +3,7 @@
 mod clock;
 mod context;
 mod cpu;
+pub mod device_access;
 mod device_tree;
 pub mod entropy;
 mod entry;
@@ -16,8 +17,10 @@ pub mod page_copy;
 pub mod page_table;
 pub mod pci;
 mod per_cpu;
+pub mod ports;
 pub mod power;
 mod preempt;
+pub mod registers;
 pub mod rtc;
 mod secondary;
 pub mod serial;

@@ -5,8 +5,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use smp::SpinLock;
 
-use super::device_tree;
+use super::{device_access, device_tree};
 use crate::drivers::PciWindows;
+use crate::hal::PciSegment;
 use crate::memory::{self, PhysAddr};
 
 const BUS_SIZE: usize = 1 << 20;
@@ -64,5 +65,46 @@ pub fn windows() -> Option<PciWindows> {
         low: host.low_memory,
         high: host.high_memory,
         last_bus: u8::try_from(buses.checked_sub(1)?).expect("there are at most 256"),
+    })
+}
+
+/// The bytes of a function's configuration space that can be reached.
+pub fn configuration_size() -> usize {
+    4096
+}
+
+/// Where a register is seen, at its very byte.
+fn register_address(bus: u8, device: u8, function: u8, offset: u16) -> Option<usize> {
+    // What lies beyond the first 256 bytes is as far behind them as the offset says.
+    let start = register(bus, device, function, 0)?;
+    Some(start.expose_provenance() + usize::from(offset & 0xfff))
+}
+
+/// Reads one, two or four bytes of configuration space, as aligned; all ones where there is no device.
+pub fn read_register(bus: u8, device: u8, function: u8, offset: u16, width: usize) -> u32 {
+    register_address(bus, device, function, offset)
+        // SAFETY: configuration space is seen there; reading it has no effect on a device.
+        .and_then(|address| unsafe { device_access::load(address, width) }.ok())
+        .unwrap_or(u32::MAX)
+}
+
+/// Writes one, two or four bytes of configuration space, as aligned, and no others: some registers change
+/// by being written what they hold.
+pub fn write_register(bus: u8, device: u8, function: u8, offset: u16, width: usize, value: u32) {
+    if let Some(address) = register_address(bus, device, function, offset) {
+        // What is not there takes nothing.
+        // SAFETY: the caller drives the device.
+        let _ = unsafe { device_access::store(address, width, value) };
+    }
+}
+
+/// The buses there are, and where their configuration space lies in memory.
+pub fn segment() -> Option<PciSegment> {
+    let space = device_tree::machine().pci.as_ref()?.configuration;
+    let buses = (space.len() as usize / BUS_SIZE).clamp(1, BUSES);
+    Some(PciSegment {
+        first_bus: 0,
+        last_bus: (buses - 1) as u8,
+        memory: Some(space.start),
     })
 }

@@ -9,7 +9,7 @@ use smp::{CpuId, Thread};
 
 use super::preempt::{self, StackKind};
 use super::vectors::TrapFrame;
-use super::{clock, cpu, device_tree, gic, guarded, irq, page_table, per_cpu, signal};
+use super::{clock, cpu, device_tree, gic, guarded, irq, page_table, per_cpu, signal, user_copy};
 use crate::memory::{self, Access, FaultOutcome, FaultReason};
 use crate::report::{self, Fault};
 
@@ -163,6 +163,11 @@ fn on_abort(frame: &mut TrapFrame) {
             frame.pc as usize,
         ),
         Status::Alignment | Status::Other => {
+            // Nothing may answer where Python looks for a device.
+            if let Some(next) = user_copy::fixup(frame.pc as usize) {
+                frame.pc = next as u64;
+                return;
+            }
             if guarded::recover(frame) || is_c_code(frame) && signal::begin_exception(frame) {
                 return;
             }

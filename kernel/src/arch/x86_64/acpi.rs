@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use ::acpi::address::{AddressSpace, GenericAddress};
 use ::acpi::fadt::Fadt;
 use ::acpi::madt::{Madt, MadtEntry};
+use ::acpi::mcfg::Mcfg;
 use ::acpi::{AcpiHandler, AcpiTables, HpetInfo, PhysicalMapping};
 use spin::Once;
 
@@ -85,6 +86,15 @@ pub struct PowerInfo {
     pub reset: Option<(Register, u8)>,
 }
 
+/// PCI configuration space in memory (PCI Firmware Specification 3.3, 4.1.2): that of segment 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Ecam {
+    /// Where that of bus 0 lies, or would lie.
+    pub address: u64,
+    pub first_bus: u8,
+    pub last_bus: u8,
+}
+
 /// What the tables say.
 #[derive(Debug)]
 pub struct Machine {
@@ -96,6 +106,7 @@ pub struct Machine {
     pub io_apics: List<IoApicInfo, 16>,
     pub overrides: List<Override, 16>,
     pub hpet: Option<u64>,
+    pub ecam: Option<Ecam>,
     /// I/O port of the ACPI power management timer.
     pub pm_timer: Option<u16>,
     pub power: PowerInfo,
@@ -121,6 +132,7 @@ impl Machine {
                 is_level: false,
             }),
             hpet: None,
+            ecam: None,
             pm_timer: None,
             power: PowerInfo {
                 pm1a_control: None,
@@ -176,6 +188,7 @@ pub fn init(boot_info: &'static BootInfo) {
             machine.hpet = HpetInfo::new(&tables)
                 .ok()
                 .map(|hpet| hpet.base_address as u64);
+            machine.ecam = read_mcfg(&tables);
         }
         machine
     });
@@ -236,6 +249,18 @@ fn read_madt(tables: &AcpiTables<EarlyHandler>, machine: &mut Machine) {
             machine.ignored_cpus += 1;
         }
     }
+}
+
+fn read_mcfg(tables: &AcpiTables<EarlyHandler>) -> Option<Ecam> {
+    let mcfg = tables.find_table::<Mcfg>().ok()?;
+    let mcfg = mcfg.get();
+    let mut entries = mcfg.entries().iter();
+    let entry = entries.find(|entry| entry.pci_segment_group == 0)?;
+    Some(Ecam {
+        address: entry.base_address,
+        first_bus: entry.bus_number_start,
+        last_bus: entry.bus_number_end,
+    })
 }
 
 fn read_fadt(tables: &AcpiTables<EarlyHandler>, machine: &mut Machine) {

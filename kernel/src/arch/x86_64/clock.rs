@@ -23,6 +23,7 @@ const READINGS: usize = 8;
 static NS_PER_COUNT: AtomicU64 = AtomicU64::new(0);
 /// Counts per nanosecond, times 2^32.
 static COUNTS_PER_NS: AtomicU64 = AtomicU64::new(0);
+static HZ: AtomicU64 = AtomicU64::new(0);
 
 /// Where the counter's rate came from, for the log.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,11 @@ pub fn counter_at(ns: u64) -> u64 {
     scale(ns, COUNTS_PER_NS.load(Ordering::Relaxed))
 }
 
+/// How often the counter counts in a second; 0 until the clock runs.
+pub fn hz() -> u64 {
+    HZ.load(Ordering::Relaxed)
+}
+
 fn scale(value: u64, factor: u64) -> u64 {
     ((u128::from(value) * u128::from(factor)) >> 32) as u64
 }
@@ -67,6 +73,7 @@ pub fn spin_ns(ns: u64) {
 /// Starts the clock. The boot page tables must still be in use.
 pub fn init(machine: &Machine) -> Rate {
     let rate = rate_from_cpuid().unwrap_or_else(|| rate_from_reference(machine));
+    HZ.store(rate.hz, Ordering::Relaxed);
     NS_PER_COUNT.store(
         ((u128::from(NS_PER_S) << 32) / u128::from(rate.hz)) as u64,
         Ordering::Relaxed,
