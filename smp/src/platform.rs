@@ -8,6 +8,7 @@ pub enum Ipi {
     /// Look at your run queue; the handler calls [`crate::on_reschedule_ipi`].
     Reschedule,
     /// Look at your TLB requests; the handler calls [`crate::on_shootdown_ipi`].
+    /// Not sent where [`Platform::broadcast_flush_tlb`] does what it says.
     Shootdown,
     /// Halt for ever: a panic is being reported. Deliver it by NMI if possible.
     Stop,
@@ -64,6 +65,11 @@ pub unsafe trait Platform {
 
     /// Drops this CPU's translations of `start..end`, or all of them if that is cheaper.
     fn flush_tlb(start: usize, end: usize);
+
+    /// Drops every CPU's translations of `start..end`, or all of them if that is cheaper, and returns true when no
+    /// CPU uses them any more: the page tables as the caller has written them hold. Returns false, and has
+    /// done nothing, where CPUs cannot do that for each other.
+    fn broadcast_flush_tlb(start: usize, end: usize) -> bool;
 
     /// Saves the context of `from` and continues that of `to`: kernel stack pointer, thread
     /// pointer, callee-saved and FP control registers, and nothing else.
@@ -151,6 +157,11 @@ macro_rules! platform {
             #[unsafe(no_mangle)]
             fn __smp_flush_tlb(start: usize, end: usize) {
                 <M as Platform>::flush_tlb(start, end)
+            }
+            // SAFETY: as above.
+            #[unsafe(no_mangle)]
+            fn __smp_broadcast_flush_tlb(start: usize, end: usize) -> bool {
+                <M as Platform>::broadcast_flush_tlb(start, end)
             }
             // SAFETY: as above.
             #[unsafe(no_mangle)]

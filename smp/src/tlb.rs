@@ -4,6 +4,8 @@
 //! fills the slot, marks itself in the `senders` of each target and sends an IPI; a target
 //! takes its senders, flushes what each asks, and takes itself out of the slot's `pending`.
 //!
+//! Where one CPU can flush for all (`Platform::broadcast_flush_tlb`), that takes the place of the requests.
+//!
 //! An idle CPU touches no user memory. It is only marked stale, and flushes everything before it
 //! runs a thread.
 
@@ -89,6 +91,9 @@ impl Shootdowns {
         }
         let slot = self.slot(this);
         slot.count.add(1);
+        if machine::broadcast_flush_tlb(start, end) {
+            return;
+        }
         slot.start.store(start, Ordering::Relaxed);
         slot.end.store(end, Ordering::Relaxed);
         slot.pending.store(targets.bits(), Ordering::Relaxed);
@@ -233,4 +238,82 @@ pub(crate) fn count_of(cpu: CpuId) -> u64 {
         .0
         .get(cpu.index())
         .map_or(0, |slot| slot.count.get())
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::{ThreadRef, machine::Simulated};
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Event {
+        Ipi(CpuId),
+        Flush,
+        Broadcast(usize, usize),
+    }
+
+    /// CPU 0 of a machine whose CPUs flush for each other.
+    struct Machine(Mutex<Vec<Event>>);
+
+    impl Machine {
+        fn note(&self, event: Event) {
+            self.0.lock().expect("no test panics with it").push(event);
+        }
+
+        fn take(&self) -> Vec<Event> {
+            core::mem::take(&mut self.0.lock().expect("no test panics with it"))
+        }
+    }
+
+    impl Simulated for Machine {
+        fn this_cpu(&self) -> CpuId {
+            CpuId(0)
+        }
+
+        fn now_ns(&self) -> u64 {
+            0
+        }
+
+        fn set_timer(&self, _: u64) {}
+
+        fn send_ipi(&self, target: CpuId, _: Ipi) {
+            self.note(Event::Ipi(target));
+        }
+
+        fn flush_tlb(&self, _: usize, _: usize) {
+            self.note(Event::Flush);
+        }
+
+        fn broadcast_flush_tlb(&self, start: usize, end: usize) -> bool {
+            self.note(Event::Broadcast(start, end));
+            true
+        }
+
+        fn wake(&self, _: ThreadRef) {}
+    }
+
+    #[test]
+    fn a_broadcast_takes_the_place_of_requests() {
+        let machine = Arc::new(Machine(Mutex::new(Vec::new())));
+        machine::simulate(machine.clone());
+        let shootdowns = Shootdowns::new();
+        let (this, busy, idle) = (CpuId(0), CpuId(1), CpuId(2));
+        shootdowns.enter_idle(idle);
+        shootdowns.shoot(this, CpuMask::only(idle), 0x1000, 0x3000, false);
+        assert_eq!(machine.take(), [Event::Flush], "idle CPUs are left alone");
+        shootdowns.leave_idle(idle);
+        assert_eq!(machine.take(), [Event::Flush], "it flushes for itself");
+        let others = CpuMask::only(busy).with(idle);
+        for (others, with_idle) in [(others, false), (CpuMask::only(idle), true)] {
+            shootdowns.enter_idle(idle);
+            shootdowns.shoot(this, others, 0x1000, 0x3000, with_idle);
+            let broadcast = Event::Broadcast(0x1000, 0x3000);
+            assert_eq!(machine.take(), [Event::Flush, broadcast]);
+            shootdowns.service(busy);
+            assert_eq!(machine.take(), [], "nobody is asked for anything");
+        }
+        assert_eq!(shootdowns.slot(this).count.get(), 2);
+    }
 }

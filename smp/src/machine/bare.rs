@@ -20,6 +20,7 @@ mod bound {
         pub safe fn __smp_halt();
         pub safe fn __smp_relax();
         pub safe fn __smp_flush_tlb(start: usize, end: usize);
+        pub safe fn __smp_broadcast_flush_tlb(start: usize, end: usize) -> bool;
         pub unsafe fn __smp_switch(from: *const Thread, to: *const Thread);
         pub unsafe fn __smp_init_stack(
             kstack_top: usize,
@@ -80,6 +81,10 @@ pub(crate) fn relax() {
 
 pub(crate) fn flush_tlb(start: usize, end: usize) {
     bound::__smp_flush_tlb(start, end);
+}
+
+pub(crate) fn broadcast_flush_tlb(start: usize, end: usize) -> bool {
+    bound::__smp_broadcast_flush_tlb(start, end)
 }
 
 /// # Safety

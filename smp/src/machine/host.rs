@@ -18,6 +18,10 @@ pub(crate) trait Simulated: Send + Sync {
     fn send_ipi(&self, target: CpuId, ipi: Ipi);
     /// Sees this CPU flush.
     fn flush_tlb(&self, start: usize, end: usize);
+    /// Sees this CPU flush the TLBs of all, and tells whether it can.
+    fn broadcast_flush_tlb(&self, _start: usize, _end: usize) -> bool {
+        false
+    }
     /// Puts a thread that was parked, and that a test moves, on a run queue.
     fn wake(&self, thread: ThreadRef);
 }
@@ -113,4 +117,8 @@ pub(crate) fn relax() {
 
 pub(crate) fn flush_tlb(start: usize, end: usize) {
     with(|machine| machine.flush_tlb(start, end), || ());
+}
+
+pub(crate) fn broadcast_flush_tlb(start: usize, end: usize) -> bool {
+    with(|machine| machine.broadcast_flush_tlb(start, end), || false)
 }

@@ -78,6 +78,15 @@ unsafe impl Platform for Machine {
         }
     }
 
+    fn broadcast_flush_tlb(start: usize, end: usize) -> bool {
+        if end.saturating_sub(start) / PAGE_SIZE > MAX_SINGLE_FLUSHES {
+            page_table::flush_all_everywhere();
+        } else {
+            page_table::flush_pages_everywhere(start, end);
+        }
+        true
+    }
+
     unsafe fn switch(from: *const Thread, to: *const Thread) {
         // SAFETY: the caller's contract.
         unsafe { context::switch(from, to) }

@@ -177,6 +177,11 @@ pub fn publish_entries() {
     barrier::isb(barrier::SY);
 }
 
+/// What a TLB maintenance instruction takes to name a page, of every address space.
+fn tlb_operand(page: usize) -> u64 {
+    page as u64 >> 12 & 0xfff_ffff_ffff
+}
+
 /// Makes this CPU forget its translation of one page.
 pub fn flush_page(address: usize) {
     flush_pages(address, address + PAGE_SIZE);
@@ -187,9 +192,10 @@ pub fn flush_pages(start: usize, end: usize) {
     // The entries as they are now come before, and what follows finds the translations gone.
     barrier::dsb(barrier::ISHST);
     for page in (start..end).step_by(PAGE_SIZE) {
-        let operand = page as u64 >> 12 & 0xfff_ffff_ffff;
         // SAFETY: what is forgotten is walked for again.
-        unsafe { asm!("tlbi vaae1, {}", in(reg) operand, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("tlbi vaae1, {}", in(reg) tlb_operand(page), options(nostack, preserves_flags));
+        };
     }
     barrier::dsb(barrier::NSH);
     barrier::isb(barrier::SY);
@@ -201,6 +207,29 @@ pub fn flush_all() {
     // SAFETY: what is forgotten is walked for again.
     unsafe { asm!("tlbi vmalle1", options(nostack, preserves_flags)) };
     barrier::dsb(barrier::NSH);
+    barrier::isb(barrier::SY);
+}
+
+/// Makes every CPU forget its translations of some pages, and of the tables that led to them, and waits until
+/// none has an access under way that uses them (Arm ARM, D8.13: a DSB completes the broadcast).
+pub fn flush_pages_everywhere(start: usize, end: usize) {
+    barrier::dsb(barrier::ISHST);
+    for page in (start..end).step_by(PAGE_SIZE) {
+        // SAFETY: what is forgotten is walked for again.
+        unsafe {
+            asm!("tlbi vaae1is, {}", in(reg) tlb_operand(page), options(nostack, preserves_flags));
+        };
+    }
+    barrier::dsb(barrier::ISH);
+    barrier::isb(barrier::SY);
+}
+
+/// Makes every CPU forget all translations, as `flush_pages_everywhere` does.
+pub fn flush_all_everywhere() {
+    barrier::dsb(barrier::ISHST);
+    // SAFETY: what is forgotten is walked for again.
+    unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
+    barrier::dsb(barrier::ISH);
     barrier::isb(barrier::SY);
 }
 

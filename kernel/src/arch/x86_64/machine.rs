@@ -86,6 +86,11 @@ unsafe impl Platform for Machine {
         }
     }
 
+    fn broadcast_flush_tlb(_: usize, _: usize) -> bool {
+        // Only AMD's newer processors have an instruction for it.
+        false
+    }
+
     unsafe fn switch(from: *const Thread, to: *const Thread) {
         // SAFETY: the caller's contract.
         unsafe { context::switch(from, to) }
