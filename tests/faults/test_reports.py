@@ -82,6 +82,16 @@ def test_deliberate_panic(machines: Machines, cpus: int) -> None:
     check_report(report, "panic")
 
 
+@pytest.mark.parametrize(("cpus", "deaf"), [(2, 0), (2, 1), (4, 3)])
+def test_panic_stops_a_cpu_that_has_interrupts_off(machines: Machines, cpus: int, deaf: int) -> None:
+    report = crash(machines, cpus, "crash.panic_beside_deaf_cpu", deaf)
+    check_report(report, "panic_beside_deaf_cpu")
+    assert "did not stop" not in report, report
+    found = re.search(rf'^CPU {deaf}:\r?\n  Thread: \d+ "deaf"\r?\n  #0 .*\r?\n', report, re.MULTILINE)
+    assert found, report
+    assert "spin_without_interrupts" in report[found.start() :].split("\nCPU ")[0], report
+
+
 def test_abort(machines: Machines) -> None:
     check_report(crash(machines, 2, "crash.abort"), "abort")
 
@@ -91,6 +101,11 @@ def test_forbidden_access_faults(machines: Machines, what: str) -> None:
     report = crash(machines, 2, "forgery.attempt", what)
     assert "nothing stopped" not in report
     check_report(report, "attempt")
+    if syndrome := re.search(r"^ESR 0x[0-9a-f]+ \((.*?)\)", report, re.MULTILINE):
+        # What aarch64 says of it, in words.
+        access = {"write": "data abort, write", "read": "data abort, read", "call": "instruction abort, fetch"}
+        why = "translation" if "address 0" in what or "first page" in what else "permission"
+        assert re.fullmatch(rf"{access[what.split()[0]]}, {why} fault, level \d", syndrome[1]), report
     if what.endswith("address 0"):
         assert re.search(r"\b0x0+\b", report), report
 

@@ -45,6 +45,23 @@ def interrupt_stack_overflow(cpu: int) -> None:
     on_cpu(cpu, "y")
 
 
+def panic_beside_deaf_cpu(cpu: int) -> None:
+    """Panics while CPU `cpu`, not the one that this runs on, has its interrupts off for good."""
+    os.sched_setaffinity(0, set(range(os.cpu_count() or 1)) - {cpu})
+
+    def turn_deaf() -> None:
+        os.sched_setaffinity(0, {cpu})
+        gone.set()
+        ask_for("z")
+
+    gone = threading.Event()
+    threading.Thread(target=turn_deaf, name="deaf").start()
+    gone.wait()
+    # Nobody can tell when it has got there: it answers nothing any more.
+    time.sleep(0.5)
+    panic()
+
+
 def on_cpu(cpu: int, letter: str) -> None:
     """Crashes in a second thread, on CPU `cpu`."""
 

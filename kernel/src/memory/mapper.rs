@@ -2,7 +2,7 @@
 
 use super::tables::{self, PageTables};
 use super::{PAGE_SIZE, frames};
-use crate::arch::page_table::{Entry, Memory, flush_page};
+use crate::arch::page_table::{Entry, Memory, flush_page, publish_code};
 use mmap_shim::{Counts, Frame, FrameUse, Leaf, NoMemory, Owner, PageMapper, Protection};
 
 /// The machine's page tables for what C maps.
@@ -42,6 +42,13 @@ fn memory_of(_: Leaf) -> Memory {
     Memory::Normal
 }
 
+/// Sees to it that who may execute a page finds there what was written before.
+fn publish(leaf: Leaf) {
+    if leaf.protection.contains(Protection::EXECUTE) && memory_of(leaf) == Memory::Normal {
+        publish_code(leaf.frame);
+    }
+}
+
 impl MachineMapper {
     /// Makes one over these tables; `zeros` is a frame of zeros that nobody ever writes.
     pub fn new(tables: PageTables, zeros: Frame) -> Self {
@@ -79,6 +86,7 @@ impl MachineMapper {
     }
 
     fn entry_for(leaf: Leaf) -> Entry {
+        publish(leaf);
         Entry::page(leaf.frame, 1, leaf.protection, leaf.owner, memory_of(leaf))
     }
 
@@ -184,6 +192,13 @@ impl PageMapper for MachineMapper {
                 protection
             });
             takes_away |= !new.protection().contains(old.protection());
+            if !old.protection().contains(Protection::EXECUTE) {
+                publish(Leaf {
+                    frame: new.frame(),
+                    owner: new.owner(),
+                    protection: new.protection(),
+                });
+            }
             tables::set(slot, new);
         });
         if takes_away {

@@ -18,16 +18,18 @@ const STOP_TIMEOUT_NS: u64 = 200_000_000;
 /// The first thread pointer that C code set: that of Python's main thread.
 static FIRST_THREAD_POINTER: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets what all CPUs run with: floating point works, and failures of the hardware are reported.
+/// Sets what all CPUs run with: floating point works, failures of the hardware are reported, and another CPU's fault
+/// report stops this one whatever it does.
 pub fn init() {
     CPACR_EL1.modify(CPACR_EL1::FPEN::TrapNothing);
     // By its encoding: this code is built for a CPU without floating point, so the assembler has no FPCR.
-    // SAFETY: FPCR 0 is what a C function may expect; the vectors take an SError.
+    // SAFETY: FPCR 0 is what a C function may expect; the vectors take an SError and a fast interrupt, from
+    // which a CPU does not come back.
     unsafe {
         core::arch::asm!(
             "isb",
             "msr s3_3_c4_c4_0, xzr",
-            "msr daifclr, 4",
+            "msr daifclr, 5",
             options(nostack)
         )
     };
@@ -49,6 +51,12 @@ pub fn enable_interrupts() {
 pub fn disable_interrupts() {
     // SAFETY: only delays interrupts. Not `nomem`, as above.
     unsafe { core::arch::asm!("msr daifset, 2", options(nostack, preserves_flags)) };
+}
+
+/// Lets another CPU's fault report stop this one, in a handler whose frame is complete; the way out turns it off again.
+pub fn enable_fast_interrupts() {
+    // SAFETY: the vectors are set; a CPU does not come back from a fast interrupt.
+    unsafe { core::arch::asm!("msr daifclr, 1", options(nostack, preserves_flags)) };
 }
 
 /// Runs `f` with interrupts off on this CPU.
@@ -80,8 +88,9 @@ pub fn relax() {
 
 /// Stops this CPU for ever.
 pub fn halt_forever() -> ! {
+    disable_interrupts();
+    gic::silence_this_cpu();
     loop {
-        disable_interrupts();
         wfi();
     }
 }
@@ -154,7 +163,8 @@ pub unsafe fn divert_calls(
     unsafe { per_cpu::set_current((&raw const STAND_IN).cast()) };
 }
 
-/// Stops every other CPU. Returns whether all answered: one that has interrupts off for long does not.
+/// Stops every other CPU. Returns whether all answered: where there are no fast interrupts, one that has interrupts
+/// off for long does not.
 pub fn stop_other_cpus() -> bool {
     let me = per_cpu::this_cpu_id();
     let others = || per_cpu::all().filter(move |cpu| cpu.id() != me);

@@ -1,15 +1,19 @@
 //! The interrupt controller: a GICv2 or GICv3 by the `arm-gic` crate. Its registers count as the
 //! kernel's alone; all interrupts have the same priority, and none interrupts a handler.
+//!
+//! But one: what stops a CPU for a fault report is a fast interrupt (group 0) of the highest priority, which CPUs
+//! take with interrupts off and in handlers. Where the firmware keeps group 0 for itself it is one like
+//! the others.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use aarch64_cpu::asm::barrier;
 use arm_gic::gicv2::registers::{Gicc, Gicd as GicdV2};
 use arm_gic::gicv2::{GicV2, SgiTarget as SgiTargetV2, SgiTargetListFilter};
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
-use arm_gic::gicv3::{GicCpuInterface, GicV3, SgiTarget, SgiTargetGroup};
+use arm_gic::gicv3::{GicCpuInterface, GicV3, Group, SecureIntGroup, SgiTarget, SgiTargetGroup};
 use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
 use smp::{MAX_CPUS, SpinLock};
 use spin::Once;
@@ -32,8 +36,20 @@ const NUMBER_MASK: u32 = 0x3ff;
 const FIRST_SPECIAL: u32 = 1020;
 /// The lowest priority: everything passes.
 const PASS_ALL: u8 = 0xff;
-/// Where a GICv2's distributor keeps which CPUs an interrupt goes to, a byte each (GICv2 4.3.12).
+/// Where a GICv2's distributor keeps the priorities of interrupts, and which CPUs they go to, a byte each (GICv2
+/// 4.3.11, 4.3.12).
+const PRIORITIES_V2: usize = 0x400;
 const TARGETS_V2: usize = 0x800;
+/// Both groups enabled, group 0 as fast interrupts, and the registers of group 0 for both (GICC_CTLR, GICv2 4.4.1):
+/// QEMU does not have those of group 1.
+const BOTH_GROUPS_V2: u32 = 0b1111;
+/// The private interrupts of a CPU.
+const PRIVATE: core::ops::Range<u32> = 0..32;
+/// Of a GICv3's distributor: there is one security state, so both groups are ours (GICD_CTLR.DS).
+const ONE_SECURITY_STATE: u32 = 1 << 6;
+/// What interrupts have: a GICv3's driver gives it to all.
+const USUAL_PRIORITY: u8 = 0x80;
+const HIGHEST_PRIORITY: u8 = 0;
 
 /// One CPU's view of a GICv2, whose CPU interface and first distributor registers are banked.
 struct SlotV2(UnsafeCell<Option<GicV2<'static>>>);
@@ -44,6 +60,11 @@ unsafe impl Sync for SlotV2 {}
 static SLOTS_V2: [SlotV2; MAX_CPUS] = [const { SlotV2(UnsafeCell::new(None)) }; MAX_CPUS];
 /// Where a GICv2's registers are seen: distributor, CPU interface.
 static REGISTERS_V2: Once<(usize, usize)> = Once::new();
+
+/// Whether the boot CPU's part is set up.
+static IS_SET_UP: AtomicBool = AtomicBool::new(false);
+/// Whether there are fast interrupts.
+static HAS_FAST: AtomicBool = AtomicBool::new(false);
 
 struct SharedV3(GicV3<'static>);
 
@@ -97,7 +118,7 @@ pub fn init_boot_cpu() {
             distributor,
             cpu_interface,
         } => {
-            REGISTERS_V2.call_once(|| {
+            let &registers = REGISTERS_V2.call_once(|| {
                 // SAFETY: the device tree says that the registers are there; this module drives them.
                 unsafe {
                     (
@@ -111,15 +132,23 @@ pub fn init_boot_cpu() {
                     )
                 }
             });
+            let mut gic = driver_v2(registers);
+            gic.setup();
+            if !gic.typer().has_security_extension() {
+                gic.enable_group1(true);
+                HAS_FAST.store(true, Ordering::Relaxed);
+            }
         }
         Controller::V3 {
             distributor,
             redistributors,
         } => {
             // SAFETY: as above.
+            let registers = unsafe {
+                memory::map_mmio(PhysAddr(distributor.start), distributor.len() as usize)
+            };
+            // SAFETY: as above.
             let gic = unsafe {
-                let registers =
-                    memory::map_mmio(PhysAddr(distributor.start), distributor.len() as usize);
                 let redistributors = memory::map_mmio(
                     PhysAddr(redistributors.start),
                     redistributors.len() as usize,
@@ -134,48 +163,102 @@ pub fn init_boot_cpu() {
             let mut gic = gic.expect("a redistributor of a kind that the driver knows");
             let index = redistributor_of(&mut gic, per_cpu::this_cpu().affinity());
             gic.setup(index);
+            // SAFETY: the distributor's first register, mapped above.
+            let control = unsafe { registers.cast::<u32>().read_volatile() };
+            if control & ONE_SECURITY_STATE != 0 {
+                gic.distributor().enable_group0(true);
+                HAS_FAST.store(true, Ordering::Relaxed);
+            }
             *V3.lock() = Some(SharedV3(gic));
         }
     }
     init_this_cpu();
+    IS_SET_UP.store(true, Ordering::Relaxed);
+}
+
+fn driver_v2((distributor, cpu_interface): (usize, usize)) -> GicV2<'static> {
+    // SAFETY: mapped by `init_boot_cpu`. Each CPU has a driver of its own, and uses of it what is banked
+    // per CPU, or written whole (the register that sends); what is shared is set up by the boot CPU alone, and
+    // shared interrupts one at a time by `enable_shared`.
+    unsafe {
+        GicV2::new(
+            core::ptr::with_exposed_provenance_mut::<GicdV2>(distributor),
+            core::ptr::with_exposed_provenance_mut::<Gicc>(cpu_interface),
+        )
+    }
+}
+
+/// Sets one of the registers of a GICv2's distributor that have a byte for each interrupt.
+fn set_byte_v2(registers: usize, interrupt: u32, value: u8) {
+    let (distributor, _) = *REGISTERS_V2.get().expect("it is a GICv2");
+    // SAFETY: a byte of the distributor's, mapped by `init_boot_cpu`.
+    unsafe {
+        ((distributor + registers + interrupt as usize) as *mut u8).write_volatile(value);
+    }
 }
 
 /// Sets up the part of the CPU that runs this: its timer and what other CPUs send get through.
 pub fn init_this_cpu() {
-    let private = || SGIS.map(IntId::sgi).into_iter().chain([timer()]);
-    if let Some(&(distributor, cpu_interface)) = REGISTERS_V2.get() {
-        let cpu = per_cpu::this_cpu();
-        // SAFETY: mapped by `init_boot_cpu`. Each CPU has a driver of its own, and uses of it what is banked
-        // per CPU, or written whole (the register that sends); shared interrupts are set up one at a
-        // time by `enable_shared`.
-        let mut gic = unsafe {
-            GicV2::new(
-                core::ptr::with_exposed_provenance_mut::<GicdV2>(distributor),
-                core::ptr::with_exposed_provenance_mut::<Gicc>(cpu_interface),
-            )
-        };
-        gic.setup();
-        for interrupt in private() {
-            gic.enable_interrupt(interrupt, true)
-                .expect("every GIC has private interrupts");
-        }
-        // The targets of a private interrupt are this CPU: that tells its bit.
-        // SAFETY: a register of the distributor, which has a byte for each interrupt.
-        let target = unsafe { ((distributor + TARGETS_V2) as *const u8).read_volatile() };
-        // With one CPU there is nothing to choose, and it reads as zero.
-        cpu.gic_target.store(target.max(1), Ordering::Relaxed);
-        without_interrupts(|| {
-            // SAFETY: as in `with_v2`.
-            unsafe { *SLOTS_V2[cpu.id().index()].0.get() = Some(gic) };
-        });
-        return;
+    match REGISTERS_V2.get() {
+        Some(&registers) => init_this_cpu_v2(registers),
+        None => init_this_cpu_v3(),
     }
+}
+
+/// The private interrupts that are in use.
+fn private() -> impl Iterator<Item = IntId> {
+    SGIS.map(IntId::sgi).into_iter().chain([timer()])
+}
+
+fn init_this_cpu_v2(registers: (usize, usize)) {
+    let cpu = per_cpu::this_cpu();
+    let mut gic = driver_v2(registers);
+    let has_fast = HAS_FAST.load(Ordering::Relaxed);
+    if has_fast {
+        for number in PRIVATE.filter(|&number| number != SGI_STOP) {
+            let interrupt = match number.checked_sub(u32::from(IntId::ppi(0))) {
+                Some(peripheral) => IntId::ppi(peripheral),
+                None => IntId::sgi(number),
+            };
+            gic.set_group(interrupt, InterruptGroup::Group1);
+            set_byte_v2(PRIORITIES_V2, number, USUAL_PRIORITY);
+        }
+        set_byte_v2(PRIORITIES_V2, SGI_STOP, HIGHEST_PRIORITY);
+    }
+    let (distributor, cpu_interface) = registers;
+    let control = if has_fast { BOTH_GROUPS_V2 } else { 1 };
+    // SAFETY: the first register of this CPU's interface, mapped by `init_boot_cpu`.
+    unsafe { (cpu_interface as *mut u32).write_volatile(control) };
+    gic.set_priority_mask(PASS_ALL);
+    for interrupt in private() {
+        gic.enable_interrupt(interrupt, true)
+            .expect("every GIC has private interrupts");
+    }
+    // The targets of a private interrupt are this CPU: that tells its bit.
+    // SAFETY: a register of the distributor, which has a byte for each interrupt.
+    let target = unsafe { ((distributor + TARGETS_V2) as *const u8).read_volatile() };
+    // With one CPU there is nothing to choose, and it reads as zero.
+    cpu.gic_target.store(target.max(1), Ordering::Relaxed);
+    without_interrupts(|| {
+        // SAFETY: as in `with_v2`.
+        unsafe { *SLOTS_V2[cpu.id().index()].0.get() = Some(gic) };
+    });
+}
+
+fn init_this_cpu_v3() {
     let mut shared = V3.lock();
     let gic = &mut shared.as_mut().expect("the boot CPU has set it up").0;
     let index = redistributor_of(gic, per_cpu::this_cpu().affinity());
     gic.init_cpu(index);
     GicCpuInterface::enable_group1(true);
     GicCpuInterface::set_priority_mask(PASS_ALL);
+    if HAS_FAST.load(Ordering::Relaxed) {
+        let stop = IntId::sgi(SGI_STOP);
+        gic.set_group(stop, Some(index), Group::Secure(SecureIntGroup::Group0))
+            .and_then(|()| gic.set_interrupt_priority(stop, Some(index), HIGHEST_PRIORITY))
+            .expect("every GIC has private interrupts");
+        GicCpuInterface::enable_group0(true);
+    }
     for interrupt in private() {
         gic.enable_interrupt(interrupt, Some(index), true)
             .expect("every GIC has private interrupts");
@@ -211,14 +294,18 @@ pub fn enable_shared(number: u32) -> Result<(), IrqError> {
     let boot_cpu = per_cpu::cpu(smp::CpuId(0)).expect("the boot CPU is up");
     // Also what keeps others from setting up an interrupt of a GICv2 meanwhile.
     let mut shared = V3.lock();
-    if let Some(&(distributor, _)) = REGISTERS_V2.get() {
-        let target = boot_cpu.gic_target.load(Ordering::Relaxed);
-        // SAFETY: the register that says where this interrupt goes.
-        unsafe {
-            ((distributor + TARGETS_V2 + number as usize) as *mut u8).write_volatile(target);
-        }
-        return with_v2(|gic| gic.enable_interrupt(interrupt, true))
-            .map_err(|_| IrqError::NoSuchInterrupt);
+    if is_v2() {
+        set_byte_v2(
+            TARGETS_V2,
+            number,
+            boot_cpu.gic_target.load(Ordering::Relaxed),
+        );
+        set_byte_v2(PRIORITIES_V2, number, USUAL_PRIORITY);
+        return with_v2(|gic| {
+            gic.set_group(interrupt, InterruptGroup::Group1);
+            gic.enable_interrupt(interrupt, true)
+        })
+        .map_err(|_| IrqError::NoSuchInterrupt);
     }
     let gic = &mut shared.as_mut().expect("the boot CPU has set it up").0;
     gic.distributor()
@@ -237,6 +324,35 @@ pub fn acknowledge() -> Option<Interrupt> {
     taken
         .map(Interrupt)
         .filter(|interrupt| interrupt.number() < FIRST_SPECIAL)
+}
+
+/// Takes the fast interrupt that waits; `None` if it has gone.
+pub fn acknowledge_fast() -> Option<Interrupt> {
+    let taken = if is_v2() {
+        with_v2(|gic| gic.get_and_acknowledge_interrupt(InterruptGroup::Group0))
+    } else {
+        GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group0)
+    };
+    taken
+        .map(Interrupt)
+        .filter(|interrupt| interrupt.number() < FIRST_SPECIAL)
+}
+
+/// Lets nothing through to this CPU any more: a pending interrupt, masked or not, would end each wait of a CPU that
+/// has stopped.
+pub fn silence_this_cpu() {
+    /// Where a GICv2's CPU interface keeps the priority mask.
+    const PRIORITY_MASK_V2: usize = 4;
+    if !IS_SET_UP.load(Ordering::Relaxed) {
+        return;
+    }
+    match REGISTERS_V2.get() {
+        // SAFETY: a register of this CPU's interface, mapped by `init_boot_cpu`.
+        Some(&(_, cpu_interface)) => unsafe {
+            ((cpu_interface + PRIORITY_MASK_V2) as *mut u32).write_volatile(0);
+        },
+        None => GicCpuInterface::set_priority_mask(0),
+    }
 }
 
 /// Interrupts another CPU, which finds what was written before.
@@ -258,7 +374,12 @@ pub fn send(target: &CpuLocal, number: u32) {
         affinity1,
         target_list: 1 << (affinity0 & 0xf),
     };
-    GicCpuInterface::send_sgi(interrupt, target, SgiTargetGroup::CurrentGroup1)
+    let group = if number == SGI_STOP && HAS_FAST.load(Ordering::Relaxed) {
+        SgiTargetGroup::Group0
+    } else {
+        SgiTargetGroup::CurrentGroup1
+    };
+    GicCpuInterface::send_sgi(interrupt, target, group)
         .expect("the numbers above are those of software interrupts");
     barrier::isb(barrier::SY);
 }

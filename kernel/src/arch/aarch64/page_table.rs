@@ -16,7 +16,7 @@ use mmap_shim::{Owner, Protection};
 
 use super::{device_tree, entry, image, per_cpu};
 use crate::boot::PhysRange;
-use crate::memory::{Frame, PAGE_SIZE, PhysAddr};
+use crate::memory::{Frame, PAGE_SIZE, PhysAddr, phys_to_virt};
 use crate::report;
 
 /// Levels of tables; level 1 maps pages, level [`LEVELS`] is the root.
@@ -230,6 +230,33 @@ pub fn flush_all_everywhere() {
     // SAFETY: what is forgotten is walked for again.
     unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
     barrier::dsb(barrier::ISH);
+    barrier::isb(barrier::SY);
+}
+
+/// Makes what was written to a frame what CPUs execute from it: instruction caches need not see writes (Arm ARM,
+/// B2.4.4). Called before the frame is first mapped for execution.
+pub fn publish_code(frame: Frame) {
+    /// No maintenance is needed of the data cache, of the instruction cache (CTR_EL0).
+    const NO_DATA: u64 = 1 << 28;
+    const NO_INSTRUCTION: u64 = 1 << 29;
+    let kind: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) kind, options(nomem, nostack, preserves_flags)) };
+    if kind & NO_DATA == 0 {
+        let line = 4usize << (kind >> 16 & 0xf);
+        let start = phys_to_virt(PhysAddr(frame.start())).addr();
+        for address in (start..start + PAGE_SIZE).step_by(line) {
+            // SAFETY: writes back a line of the direct map, which shows all frames.
+            unsafe { asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)) };
+        }
+    }
+    barrier::dsb(barrier::ISH);
+    if kind & NO_INSTRUCTION == 0 {
+        // All of it, as the frame may be in caches under more than one address.
+        // SAFETY: what is forgotten is fetched again.
+        unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+        barrier::dsb(barrier::ISH);
+    }
     barrier::isb(barrier::SY);
 }
 

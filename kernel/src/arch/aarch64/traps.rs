@@ -80,22 +80,20 @@ fn access_of(syndrome: u64) -> Access {
 
 /// Interrupts of devices, timers, and other CPUs.
 pub extern "C" fn on_interrupt(frame: &mut TrapFrame) {
+    cpu::enable_fast_interrupts();
     let Some(interrupt) = gic::acknowledge() else {
         return;
     };
     match interrupt.number() {
-        number if number == gic::SGI_RESCHEDULE => {
+        gic::SGI_RESCHEDULE => {
             interrupt.end();
             smp::on_reschedule_ipi();
         }
-        number if number == gic::SGI_SHOOTDOWN => {
+        gic::SGI_SHOOTDOWN => {
             interrupt.end();
             smp::on_shootdown_ipi();
         }
-        number if number == gic::SGI_STOP => {
-            interrupt.end();
-            cpu::stop_here(frame);
-        }
+        gic::SGI_STOP => cpu::stop_here(frame),
         number if number == device_tree::machine().timer => {
             // The line is up until the timer is stopped or set anew.
             clock::stop_timer();
@@ -110,8 +108,13 @@ pub extern "C" fn on_interrupt(frame: &mut TrapFrame) {
     preempt::at_interrupt_exit(frame);
 }
 
-/// Fast interrupts: none is ever asked for.
+/// The one fast interrupt: another CPU reports a fault.
 pub extern "C" fn on_fast_interrupt(frame: &mut TrapFrame) {
+    match gic::acknowledge_fast() {
+        None => return,
+        Some(interrupt) if interrupt.number() == gic::SGI_STOP => cpu::stop_here(frame),
+        Some(_) => {}
+    }
     report::fatal(&Fault {
         title: "unexpected fast interrupt",
         details: format_args!("at {:#x}", frame.pc),
@@ -136,6 +139,7 @@ pub extern "C" fn on_system_error(frame: &mut TrapFrame) {
 
 /// Everything that an instruction causes.
 pub extern "C" fn on_synchronous(frame: &mut TrapFrame) {
+    cpu::enable_fast_interrupts();
     match class_of(frame.syndrome) {
         class::DATA_ABORT | class::INSTRUCTION_ABORT => on_abort(frame),
         _ => {
@@ -290,7 +294,7 @@ pub fn describe_registers(frame: &TrapFrame) -> impl fmt::Display {
                 f,
                 "ESR {:#010x} ({})  FAR {:#018x}  TTBR0 {:#018x}  SCTLR {:#010x}  TPIDR_EL0 {:#018x}",
                 r.syndrome,
-                class_description(r.syndrome),
+                SyndromeInWords(r.syndrome),
                 r.address,
                 TTBR0_EL1.get(),
                 SCTLR_EL1.get(),
@@ -301,13 +305,43 @@ pub fn describe_registers(frame: &TrapFrame) -> impl fmt::Display {
     Shown(frame.clone())
 }
 
-/// A syndrome in words.
-fn class_description(syndrome: u64) -> &'static str {
-    match class_of(syndrome) {
-        class::DATA_ABORT => "data abort",
-        class::INSTRUCTION_ABORT => "instruction abort",
-        _ if syndrome == 0 => "none",
-        class => class_name(class),
+/// A syndrome in words (Arm ARM, ESR_EL1).
+struct SyndromeInWords(u64);
+
+impl fmt::Display for SyndromeInWords {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let syndrome = self.0;
+        let abort = match class_of(syndrome) {
+            class::DATA_ABORT => "data abort",
+            class::INSTRUCTION_ABORT => "instruction abort",
+            _ if syndrome == 0 => return f.write_str("none"),
+            class => return f.write_str(class_name(class)),
+        };
+        let access = match access_of(syndrome) {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Execute => "fetch",
+        };
+        let status = syndrome & 0x3f;
+        // The low two bits are the level of the table whose entry was at fault; the last level is 3.
+        let (what, has_level) = match status {
+            0x00..=0x03 => ("address size fault", true),
+            0x04..=0x07 => ("translation fault", true),
+            0x08..=0x0b => ("access flag fault", true),
+            0x0c..=0x0f => ("permission fault", true),
+            0x10 => ("external abort", false),
+            0x14..=0x17 => ("external abort on the table walk", true),
+            0x18 => ("parity or ECC error", false),
+            0x1c..=0x1f => ("parity or ECC error on the table walk", true),
+            0x21 => ("alignment fault", false),
+            0x30 => ("TLB conflict", false),
+            _ => return write!(f, "{abort}, {access}, status {status:#x}"),
+        };
+        write!(f, "{abort}, {access}, {what}")?;
+        if has_level {
+            write!(f, ", level {}", status & 3)?;
+        }
+        Ok(())
     }
 }
 

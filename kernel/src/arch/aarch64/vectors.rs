@@ -68,6 +68,7 @@ global_asm!(
     ".endm",
     // x0 points to the frame: restores all but x0, x1 and sp.
     ".macro restore_rest",
+    "msr daifset, 1",
     "ldp x1, x2, [x0, 256]",
     "msr elr_el1, x1",
     "msr spsr_el1, x2",

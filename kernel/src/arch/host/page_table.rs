@@ -140,6 +140,9 @@ pub fn publish_entries() {}
 /// No CPU remembers a translation.
 pub fn flush_page(_address: usize) {}
 
+/// Nothing is executed from the frames of tests.
+pub fn publish_code(_frame: Frame) {}
+
 /// The host has no image of its own.
 pub fn image_sections() -> [(core::ops::Range<usize>, Protection, &'static str); 0] {
     []

@@ -170,6 +170,10 @@ pub fn access_of(error: PageFaultErrorCode) -> Access {
 #[inline]
 pub fn publish_entries() {}
 
+/// Makes what was written to a frame what CPUs execute from it: here they see to that themselves (Intel SDM volume
+/// 3, 12.6).
+pub fn publish_code(_frame: Frame) {}
+
 /// Makes this CPU forget its translation of one page.
 pub fn flush_page(address: usize) {
     x86_64::instructions::tlb::flush(VirtAddr::new_truncate(address as u64));

@@ -117,9 +117,10 @@ pub fn system_request(_: u32, bytes: &[u8]) -> Made {
             b'o' => arch::power::poweroff(),
             b'b' => arch::power::reboot(),
             b'c' => panic!("crash asked for by /proc/sysrq-trigger"),
-            // Linux has no letters for these two.
+            // Linux has no letters for these three.
             b'x' => provoke::kernel_stack_overflow(),
             b'y' => provoke::interrupt_stack_overflow(),
+            b'z' => provoke::spin_without_interrupts(),
             // Memory is all there is to bring to the disk.
             b's' => log::info!("kernel.vfs", "sync: all file systems are in memory"),
             b'\n' => {}
