@@ -5,7 +5,7 @@ use super::file::{File, Metadata};
 use super::inode::{Inode, NewNode};
 use super::io::{Sink, Source};
 use super::tmpfs::{DeviceOpen, Node, TmpFs};
-use super::{kmsg, system};
+use super::{kmsg, system, userfs};
 use crate::console::{self, pty};
 use crate::libc::errno::{Errno, SysResult};
 use crate::libc::random;
@@ -18,7 +18,7 @@ const fn device(major: u64, minor: u64) -> u64 {
 }
 
 /// Name, permissions, number, and how it is opened.
-const DEVICES: [(&str, u32, u64, DeviceOpen); 9] = [
+const DEVICES: [(&str, u32, u64, DeviceOpen); 10] = [
     ("null", 0o666, device(1, 3), |inode, _| {
         open(inode, Meaning::Null)
     }),
@@ -35,6 +35,8 @@ const DEVICES: [(&str, u32, u64, DeviceOpen); 9] = [
         open(inode, Meaning::Random)
     }),
     ("kmsg", 0o644, device(1, 11), kmsg::open),
+    // A minor number of the class that Linux leaves for local use (10 is that of miscellaneous devices).
+    ("userfs", 0o600, device(10, 240), userfs::channel::open),
     ("tty", 0o666, device(5, 0), console::open),
     ("console", 0o620, device(5, 1), console::open),
     ("ptmx", 0o666, device(5, 2), pty::open_master),

@@ -239,6 +239,11 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
+    /// Uncovers this directory if it is `root` that covers it.
+    fn unmount(&self, root: &Arc<dyn Inode>) {
+        let _ = root;
+    }
+
     /// Tells the root of a file system which directory it covers, for its `parent` and `name`.
     fn set_mount_point(&self, point: &Arc<dyn Inode>) {
         let _ = point;

@@ -36,4 +36,5 @@ pub mod system;
 pub mod test_root;
 pub mod tmpfs;
 pub mod unix;
+pub mod userfs;
 pub mod walk;

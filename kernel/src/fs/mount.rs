@@ -52,6 +52,17 @@ pub fn mount_on(point: &Arc<dyn Inode>, root: Arc<dyn Inode>, mount: Mount) -> R
     Ok(())
 }
 
+/// Uncovers the directory `point`, which `root` covers; `path` is what its [`Mount`] says. What is open below `root`
+/// stays so.
+pub fn unmount(point: &Arc<dyn Inode>, root: &Arc<dyn Inode>, path: &str) {
+    point.unmount(root);
+    let mut mounts = MOUNTS.lock();
+    let found = mounts.iter().rposition(|mount| mount.path == path);
+    let gone = found.map(|index| mounts.remove(index));
+    drop(mounts);
+    drop(gone);
+}
+
 /// Returns all mounts in order.
 pub fn collect_mounts() -> Vec<Mount> {
     MOUNTS.lock().clone()

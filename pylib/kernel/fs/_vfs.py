@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+from kernel.fs._userfs import FileSystem, Mount, mount
+
 _T = TypeVar("_T")
 
 #: Bytes that one call of read(2) asks for when the whole file is wanted.
@@ -71,6 +73,12 @@ class Vfs:
 
     async def _call(self, function: Callable[..., _T], *args: object) -> _T:
         return await asyncio.to_thread(function, *args)
+
+    def mount(
+        self, path: str | os.PathLike[str], filesystem: FileSystem, *, threads: int = 1, timeout: float = 30.0
+    ) -> Mount:
+        """Mounts a file system written in Python; see `kernel.fs.mount` for arguments and errors."""
+        return mount(path, filesystem, threads=threads, timeout=timeout)
 
     async def open(
         self, path: str | os.PathLike[str], flags: OpenFlags | int = OpenFlags.READ, mode: int = 0o666

@@ -11,9 +11,8 @@ use crate::libc::errno::Errno;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use smp::{Mutex, SpinLock};
-use spin::Once;
 
 /// A file of the system image that nobody has looked at yet: its inode is made when somebody does,
 /// so that thousands of files cost no time at boot.
@@ -49,7 +48,9 @@ pub(super) struct Directory {
     children: Mutex<Children>,
     /// `None` in the root of a file system that is not mounted.
     place: SpinLock<Option<Place>>,
-    mounted: Once<Arc<dyn Inode>>,
+    /// Whether `mounted` holds something: paths lead through directories far more often than onto a mount.
+    has_mount: AtomicBool,
+    mounted: SpinLock<Option<Arc<dyn Inode>>>,
 }
 
 impl Child {
@@ -103,7 +104,8 @@ impl Directory {
                 is_removed: false,
             }),
             place: SpinLock::new(place),
-            mounted: Once::new(),
+            has_mount: AtomicBool::new(false),
+            mounted: SpinLock::new(None),
         }
     }
 
@@ -143,20 +145,39 @@ impl Directory {
     }
 
     pub(super) fn mounted(&self) -> Option<Arc<dyn Inode>> {
-        self.mounted.get().cloned()
+        if self.is_mount_point() {
+            self.mounted.lock().clone()
+        } else {
+            None
+        }
     }
 
     pub(super) fn is_mount_point(&self) -> bool {
-        self.mounted.get().is_some()
+        // A hint: what is mounted is handed over under the lock of `mounted`.
+        self.has_mount.load(Ordering::Relaxed)
     }
 
     pub(super) fn mount(&self, root: Arc<dyn Inode>) -> Result<(), Errno> {
-        let mut is_new = false;
-        self.mounted.call_once(|| {
-            is_new = true;
-            root
-        });
-        if is_new { Ok(()) } else { Err(Errno::EBUSY) }
+        let mut mounted = self.mounted.lock();
+        if mounted.is_some() {
+            return Err(Errno::EBUSY);
+        }
+        *mounted = Some(root);
+        self.has_mount.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn unmount(&self, root: &Arc<dyn Inode>) {
+        let mut mounted = self.mounted.lock();
+        if mounted
+            .as_ref()
+            .is_some_and(|covering| Arc::ptr_eq(covering, root))
+        {
+            self.has_mount.store(false, Ordering::Relaxed);
+            let gone = mounted.take();
+            drop(mounted);
+            drop(gone);
+        }
     }
 
     /// Makes the root of a mounted file system lead up to where it is mounted.

@@ -394,6 +394,12 @@ impl Inode for Node {
         self.directory()?.mount(root)
     }
 
+    fn unmount(&self, root: &Arc<dyn Inode>) {
+        if let Ok(directory) = self.directory() {
+            directory.unmount(root);
+        }
+    }
+
     fn set_mount_point(&self, point: &Arc<dyn Inode>) {
         if let Ok(directory) = self.directory() {
             directory.set_mount_point(point);
