@@ -79,7 +79,7 @@ def interrupt(name: str) -> float:
             seen[key] = time.monotonic()
 
     bystander_ends = threading.Event()
-    (master, terminal), (other_master, other_terminal) = with_terminals
+    (master, terminal), (_other_master, other_terminal) = with_terminals
     threads = [
         threading.Thread(target=session, args=("this", terminal, WAITS[name]), daemon=True),
         threading.Thread(target=session, args=("other", other_terminal, lambda _: bystander_ends.wait()), daemon=True),
