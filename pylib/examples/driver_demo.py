@@ -41,9 +41,9 @@ class VirtioReader:
         if structure != COMMON_CONFIGURATION:
             return
         with device.map(device.bars[index]) as registers:
-            # Byte 20: the status that its driver set; bytes 18 and 19: the number of queues.
-            words = [registers.read32(offset + at) for at in (16, 20)]
-        print(f"  status {words[1] & 0xFF:#04x}, {words[0] >> 16} queues")
+            # Each field is read by itself: the number of queues, whose upper half is 0, and the driver's status.
+            queues, status = registers.read8(offset + 18), registers.read8(offset + 20)
+        print(f"  status {status:#04x}, {queues} queues")
 
 
 def main() -> None:

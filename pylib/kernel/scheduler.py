@@ -56,7 +56,8 @@ class CpuInfo:
 
     def load_since(self, before: "CpuInfo") -> float:
         """Returns the part of the time since `before`, 0 to 1, in which it was busy."""
-        busy, idle = self.busy_ns - before.busy_ns, self.idle_ns - before.idle_ns
+        # The two are not read at the very same moment, so on an idle CPU busy time may seem to shrink a little.
+        busy, idle = max(self.busy_ns - before.busy_ns, 0), self.idle_ns - before.idle_ns
         return busy / (busy + idle) if busy + idle > 0 else 0.0
 
 

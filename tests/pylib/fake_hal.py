@@ -137,6 +137,10 @@ class FakeHal:
             raise ValueError("not whole pages")
         return range(virt, virt + length, PAGE)
 
+    def mmio_read8(self, address: int) -> int:
+        """Reads a register of one byte."""
+        return self.mmio_read32(address) & 0xFF
+
     def mmio_read32(self, address: int) -> int:
         """Reads a register: each holds its physical address, unless it was written."""
         phys = self._register(address)

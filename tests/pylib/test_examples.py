@@ -126,7 +126,7 @@ def test_driver_demo_reads_a_device(hal: FakeHal, monkeypatch: pytest.MonkeyPatc
     space[0x34] = 0x40
     common = struct.pack("<BBBBB3xII", 9, 0, 16, 1, 0, 0x100, 0x38)
     hal.pci[0, 4, 0] = PciFunction(bytes(space) + common, {0x10: 0xFFFFF000})
-    hal.registers = {0xFEB00110: 0x00010000, 0xFEB00114: 0x0F}
+    hal.registers = {0xFEB00112: 1, 0xFEB00114: 0x0F}
     monkeypatch.setattr(pci, "bus", pci.Bus())
     runpy.run_path(str(EXAMPLES / "driver_demo.py"), run_name="__main__")
     assert capsys.readouterr().out.splitlines() == [

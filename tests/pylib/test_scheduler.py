@@ -141,6 +141,12 @@ def test_cpus_and_their_load(hal: FakeHal, scheduler: Scheduler) -> None:
     assert [cpu.load_since(old) for cpu, old in zip(after, before, strict=True)] == [0.75, 0.0]
 
 
+def test_an_idle_cpu_is_not_less_than_idle(hal: FakeHal, scheduler: Scheduler) -> None:
+    before = scheduler.cpus()[1]
+    hal.cpu_rows[1] = (1, True, 999_999_990, 4_000_000_000, 0, 20, 4, 5, 60)
+    assert scheduler.cpus()[1].load_since(before) == 0.0
+
+
 def test_uptime_grows(scheduler: Scheduler) -> None:
     first = scheduler.uptime_ms()
     assert 0 < first <= scheduler.uptime_ms()
