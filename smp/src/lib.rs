@@ -37,6 +37,7 @@ mod policy;
 mod polling_lock;
 mod raw_lock;
 mod registry;
+mod ring_index;
 mod scheduler;
 mod spin_lock;
 mod stats;
@@ -54,6 +55,7 @@ pub use platform::{Ipi, Platform};
 pub use policy::{Policy, Scheduling};
 pub use polling_lock::{PollingLock, PollingLockGuard};
 pub use registry::{thread_by_tid, thread_count, threads};
+pub use ring_index::RingIndex;
 pub use scheduler::{
     init_cpu, on_reschedule_ipi, on_timer_interrupt, online_cpus, preempt, run_idle,
     should_preempt, stop_others, yield_now,

@@ -12,8 +12,8 @@ use loom::{
 };
 
 use crate::{
-    CpuId, CpuMask, FutexError, Ipi, Mutex, ThreadRef, WaitQueue, current_ref, fake, futex_requeue,
-    futex_wait, futex_wake,
+    CpuId, CpuMask, FutexError, Ipi, Mutex, RingIndex, ThreadRef, WaitQueue, current_ref, fake,
+    futex_requeue, futex_wait, futex_wake,
     machine::{self, Simulated},
     raw_lock::RawSpinLock,
     tlb::Shootdowns,
@@ -324,4 +324,31 @@ fn read_while_unmapped(read: impl FnOnce(&Page, &Cpu) + 'static) {
     page.unmap_and_reuse();
     is_done.store(true, Ordering::Relaxed);
     reader.join().expect("the reader does not panic");
+}
+
+#[test]
+fn a_ring_hands_each_place_over_and_back() {
+    check(6, || {
+        // Two places for three values: the second round begins while the first is read.
+        let index = Arc::new(RingIndex::new(2));
+        let places = [Watched::new(), Watched::new()];
+        let filler = {
+            let (index, places) = (index.clone(), places.clone());
+            thread::spawn(move || (0..3).filter(|_| index.push(|at| places[at].add())).count())
+        };
+        // Loom finds few interleavings of what the first thread does itself, so it only waits.
+        let taker = {
+            let (index, places) = (index.clone(), places.clone());
+            thread::spawn(move || {
+                let take = || index.pop(|at| assert!(places[at].get() > 0));
+                (0..3).filter(|_| take().is_some()).count()
+            })
+        };
+        let filled = filler.join().expect("it does not panic");
+        let mut taken = taker.join().expect("it does not panic");
+        while index.pop(|_| ()).is_some() {
+            taken += 1;
+        }
+        assert_eq!(taken, filled);
+    });
 }
