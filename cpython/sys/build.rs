@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 /// What the kernel uses. No function with a float or double may ever be here: the kernel's calling
 /// convention has none.
 const FUNCTIONS: &str = "PyBuffer_Release|PyBytes_AsStringAndSize|PyBytes_FromStringAndSize\
-    |PyCallable_Check|PyDict_New|PyErr_Clear|PyErr_Format|PyErr_NoMemory|PyErr_Occurred|PyErr_SetObject\
+    |PyCallable_Check|PyDict_GetItemStringRef|PyDict_New|PyDict_SetItemString|PyErr_Clear|PyErr_Format|PyErr_NoMemory|PyErr_Occurred|PyErr_SetObject\
     |PyErr_SetString|PyErr_WriteUnraisable|PyEval_RestoreThread|PyEval_SaveThread|PyGILState_Ensure\
     |PyGILState_Release|PyImport_AppendInittab|PyIndex_Check|PyList_Append|PyList_New\
     |PyLong_AsLongLong|PyLong_AsUnsignedLongLong|PyLong_FromLongLong|PyLong_FromUnsignedLongLong\
     |PyModuleDef_Init|PyModule_AddIntConstant|PyModule_AddObjectRef|PyModule_GetState\
     |PyNumber_Index|PyObject_CallObject|PyObject_CheckBuffer|PyObject_GetAttrString|PyObject_GetBuffer\
-    |PyObject_IsInstance|PyBool_FromLong\
-    |PyThread_start_new_thread|PyTuple_GetItem|PyTuple_New|PyTuple_SetItem|PyTuple_Size|PyType_FreeSlot|PyType_FromModuleAndSpec\
+    |PyObject_IsSubclass|PyBool_FromLong\
+    |PyThreadState_SetAsyncExc|PyThread_start_new_thread|PyTuple_GetItem|PyTuple_New|PyTuple_SetItem|PyTuple_Size|PyType_FreeSlot|PyType_FromModuleAndSpec\
     |PyType_GenericAlloc|PyType_GetModuleState|PyUnicode_AsUTF8AndSize|PyUnicode_CompareWithASCIIString\
     |PyUnicode_FromStringAndSize|PyBuffer_FillInfo|PyObject_Free|PyType_GetSlot\
     |Py_DecRef|Py_GetConstantBorrowed|Py_IncRef|Py_TYPE|PyObject_HasAttrString";
@@ -25,7 +25,7 @@ const TYPES: &str = "PyMethodDef|PyModuleDef|PyModuleDef_Slot|PyObject|PyTypeObj
     |PyType_Spec|PyGetSetDef|PyMemberDef|Py_buffer|PyGILState_STATE";
 const VARIABLES: &str = "PYTHONOS_.*|METH_FASTCALL|METH_KEYWORDS|METH_NOARGS|PyExc_.*|PyBUF_WRITABLE|PyBUF_SIMPLE\
     |Py_bf_.*|Py_tp_.*|Py_nb_.*|Py_mod_.*|Py_TPFLAGS_DISALLOW_INSTANTIATION|Py_TPFLAGS_IMMUTABLETYPE\
-    |Py_CONSTANT_.*|PYTHREAD_INVALID_THREAD_ID";
+    |Py_CONSTANT_.*";
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(free_threaded)");

@@ -16,6 +16,8 @@ pub mod fs;
 pub mod hal;
 #[cfg(any(test, target_os = "none"))]
 mod initial_stack;
+#[cfg(target_os = "none")]
+pub mod interrupts;
 pub mod kernel_thread;
 pub mod libc;
 pub mod log;

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use smp::{SpinLock, Thread, ThreadRef};
 
 use crate::fs::context::FsContext;
-use crate::libc::signal::{ProcessState, SignalSet, ThreadState};
+use crate::libc::signal::{self, ProcessState, Signal, SignalInfo, SignalSet, ThreadState};
 
 /// The process id, and the thread id of its first thread: that of a system's first process.
 pub const PID: u32 = 1;
@@ -146,6 +146,16 @@ pub fn threads() -> Vec<ThreadRef> {
 /// The thread of the process with this id.
 pub fn thread(tid: u32) -> Option<ThreadRef> {
     smp::thread_by_tid(tid).filter(|thread| ThreadData::of(thread).is_some())
+}
+
+/// Breaks off what the thread with this thread pointer waits for, so that it looks for an exception.
+pub fn interrupt_waits(thread_pointer: usize) {
+    let is_it = |thread: &ThreadRef| thread.thread_pointer() == thread_pointer;
+    if let Some(thread) = threads().into_iter().find(is_it) {
+        let signal = Signal::THREAD_INTERRUPT;
+        // It fails only when the thread is ending.
+        let _ = signal::to_thread(&thread, signal, SignalInfo::from_kernel(signal));
+    }
 }
 
 /// The main thread, while it lives.

@@ -32,6 +32,10 @@ pub mod semaphore;
 pub mod sys;
 pub mod time;
 
+/// The size of musl's `struct pthread`.
+#[cfg(target_os = "none")]
+pub const THREAD_BLOCK_SIZE: usize = size_of::<arch::ThreadBlock>();
+
 #[cfg(all(test, not(loom)))]
 mod host;
 #[cfg(all(test, loom))]

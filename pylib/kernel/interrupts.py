@@ -106,6 +106,8 @@ class _Line:
                     self.errors += 1
                     log.exception(error, "vector %d: %r raised", self.vector, handler)
             self.handled += 1
+            # A line that is level-triggered was masked when it interrupted.
+            _hal.irq_unmask(self.vector)
 
 
 _lock = threading.Lock()
@@ -126,8 +128,8 @@ def register(vector: int, handler: Handler) -> None:
     """Has `handler(event)` called for each interrupt of `vector`, after those registered before.
 
     `vector` is a number that `statistics()` shows or that the machine gave out for a device.
-    Raises `TypeError` if it is no integer or `handler` cannot be called, `ValueError` if it is negative or the
-    function is registered for it already.
+    Raises `TypeError` if it is no integer or `handler` cannot be called, `ValueError` if it is negative, nothing
+    interrupts by it, or the function is registered for it already.
     """
     if not isinstance(vector, int) or isinstance(vector, bool):
         raise TypeError(f"a vector is an integer, not {type(vector).__name__}")
@@ -140,6 +142,7 @@ def register(vector: int, handler: Handler) -> None:
         if line is not None and handler in line.handlers:
             raise ValueError(f"{handler!r} is registered for vector {vector} already")
         if line is None:
+            _hal.interrupt_watch(vector, True)
             line = _Line(vector)
             _lines[vector] = line
         line.handlers = (*line.handlers, handler)
@@ -156,6 +159,7 @@ def unregister(vector: int, handler: Handler) -> None:
         line.handlers = tuple(other for other in line.handlers if other != handler)
         if not line.handlers:
             del _lines[vector]
+            _hal.interrupt_watch(vector, False)
             line.stop()
         if not _lines:
             _hal.set_interrupt_router(None)

@@ -274,11 +274,7 @@ class Scheduler:
             raise ProcessLookupError(3, "No such thread", key)
         if thread is threading.main_thread():
             raise PermissionError(1, "The main thread cannot be killed", key)
-        try:
-            _hal.thread_raise(thread.ident, SystemExit)
-        except LookupError:
-            # It ended while we looked.
-            raise ProcessLookupError(3, "No such thread", key) from None
+        _hal.thread_raise(thread.ident, SystemExit)
 
     def reap(self) -> list[Task]:
         """Forgets what was spawned and has ended; returns it."""

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 # Wrong arguments are what this is about, so the module has no types here.
@@ -51,6 +52,8 @@ def wrong_arguments() -> list[str]:
         count = len(inspect.signature(function).parameters)
         for value in wrong:
             if name == "serial_write" and isinstance(value, bytes):
+                continue
+            if name in ("set_interrupt_router", "set_event_loop") and value is None:
                 continue
             for arguments in ([value] * max(count, 1), [value] * (count + 1)):
                 if name in ports and arguments == [value] * count and value in range(65536):
@@ -243,3 +246,187 @@ def log_lines(text: str) -> list[str]:
 def gil_is_enabled() -> bool:
     """Tells whether the interpreter runs with the GIL now."""
     return sys._is_gil_enabled()  # type: ignore
+
+
+def timer_events(count: int) -> list[Any]:
+    """Has a router see timer interrupts while threads compute and everything stops now and then.
+
+    Returns how many the router saw, how many it was told to be lost, how many the machine took at least and at
+    most while they were watched, how many it lost, and the names of the threads that the router ran on.
+    """
+    seen, names, stop = [0, 0], set(), threading.Event()
+
+    def router(vector: int, cpu: int, time_ns: int, lost: int) -> None:
+        seen[0] += 1
+        seen[1] += lost
+        names.add(threading.get_native_id())
+
+    def compute() -> None:
+        value = 1
+        while not stop.is_set():
+            value = value * 3 % 1000003
+
+    def tick() -> None:
+        while not stop.is_set():
+            time.sleep(0.0002)
+
+    threads = [threading.Thread(target=target) for target in (compute,) * 4 + (tick,) * 2]
+    _hal.set_interrupt_router(router)
+    for thread in threads:
+        thread.start()
+    readings = [counts(_hal.VECTOR_TIMER)]
+    _hal.interrupt_watch(_hal.VECTOR_TIMER)
+    readings.append(counts(_hal.VECTOR_TIMER))
+    while sum(seen) < count:
+        gc.collect()
+        sys.setswitchinterval(0.001)
+        time.sleep(0.01)
+    readings.append(counts(_hal.VECTOR_TIMER))
+    _hal.interrupt_watch(_hal.VECTOR_TIMER, False)
+    readings.append(counts(_hal.VECTOR_TIMER))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    (first, lost_before), (begin, _), (end, _), (last, lost_after) = readings
+    lost = lost_after - lost_before
+    # What is in the rings by now reaches the router soon.
+    deadline = time.monotonic() + 10
+    while seen[0] + lost < end - begin and time.monotonic() < deadline:
+        time.sleep(0.01)
+    tids = {row[0]: row[1] for row in _hal.threads()}
+    _hal.set_interrupt_router(None)
+    return [seen[0], seen[1], end - begin, last - first, lost, [tids[tid] for tid in names]]
+
+
+def counts(vector: int) -> tuple[int, int]:
+    """Returns how often a vector has interrupted, and how many events of it were lost."""
+    ((per_cpu, lost),) = [row[2:] for row in _hal.interrupts() if row[0] == vector]
+    return sum(per_cpu), lost
+
+
+def undrained() -> list[int]:
+    """Lets events overflow without a router; returns those taken at least and at most, drained, lost, told as lost."""
+    _hal.set_interrupt_router(None)
+    _hal.drain_interrupts()
+    first, lost = counts(_hal.VECTOR_TIMER)
+    _hal.interrupt_watch(_hal.VECTOR_TIMER)
+    begin = counts(_hal.VECTOR_TIMER)[0]
+    while counts(_hal.VECTOR_TIMER)[1] == lost:
+        time.sleep(0.0001)
+    end = counts(_hal.VECTOR_TIMER)[0]
+    _hal.interrupt_watch(_hal.VECTOR_TIMER, False)
+    last, lost_now = counts(_hal.VECTOR_TIMER)
+    drained = _hal.drain_interrupts()
+    return [end - begin, last - first, len(drained), lost_now - lost, sum(event[3] for event in drained)]
+
+
+def failing_router() -> list[Any]:
+    """Has a router raise for its first event; the next ones reach it all the same."""
+    hook, caught, seen = sys.unraisablehook, [], []
+
+    def router(*event: int) -> None:
+        seen.append(event)
+        if len(seen) == 1:
+            raise KeyError("on purpose")
+
+    sys.unraisablehook = lambda raised: caught.append(type(raised.exc_value).__name__)
+    try:
+        _hal.set_interrupt_router(router)
+        _hal.interrupt_watch(_hal.VECTOR_TIMER)
+        while len(seen) < 3:
+            time.sleep(0.001)
+    finally:
+        _hal.interrupt_watch(_hal.VECTOR_TIMER, False)
+        _hal.set_interrupt_router(None)
+        sys.unraisablehook = hook
+    return [caught, len(seen) >= 3]
+
+
+def watch_console() -> None:
+    """Begins to watch the console's interrupts."""
+    _hal.set_interrupt_router(None)
+    _hal.drain_interrupts()
+    _hal.interrupt_watch(_hal.VECTOR_CONSOLE)
+
+
+def console_events() -> list[bool]:
+    """Ends that; tells whether each event is the console's."""
+    _hal.interrupt_watch(_hal.VECTOR_CONSOLE, False)
+    return [event[0] == _hal.VECTOR_CONSOLE for event in _hal.drain_interrupts()]
+
+
+#: QEMU's device for teaching: interrupts by a write to RAISE, until ACKNOWLEDGE.
+EDU = 0x11E81234
+RAISE, ACKNOWLEDGE = 0x60, 0x64
+
+
+def edu_interrupts(rounds: int, line: int | None) -> list[Any]:
+    """Has the edu device interrupt, by messages or by the line `line`; returns the events and what is wrong."""
+    (slot,) = [slot for slot in range(32) if _hal.pci_config_read(0, slot, 0, 0, 4) == EDU]
+    registers = _hal.pci_config_read(0, slot, 0, 0x10, 4) & ~15
+    _hal.pci_config_write(0, slot, 0, 4, 2, _hal.pci_config_read(0, slot, 0, 4, 2) | 6)
+    vector = _edu_messages(slot) if line is None else _hal.irq_route("spi", line + (slot + 0) % 4)
+    arrived = threading.Semaphore(0)
+    events: list[tuple[int, ...]] = []
+
+    def router(*event: int) -> None:
+        events.append(event)
+        arrived.release()
+
+    _hal.set_interrupt_router(router)
+    wrong = []
+    for number in range(rounds):
+        _hal.mmio_write32(registers + RAISE, 1 << number % 32)
+        if not arrived.acquire(timeout=10):
+            wrong.append(f"interrupt {number} did not arrive")
+        _hal.mmio_write32(registers + ACKNOWLEDGE, 1 << number % 32)
+        _hal.irq_unmask(vector)
+    _hal.set_interrupt_router(None)
+    _hal.vector_free(vector)
+    with open("/proc/interrupts") as file:
+        name = [line.split()[-1] for line in file if line.split()[0] == f"{vector}:"]
+    return [wrong, [event[0] == vector for event in events], name, outcome("vector_free", vector)]
+
+
+def _edu_messages(slot: int) -> int:
+    """Switches the device's MSI on (PCI Local Bus Specification 3.0, 6.8.1); returns the vector."""
+    capability = _hal.pci_config_read(0, slot, 0, 0x34, 1)
+    while _hal.pci_config_read(0, slot, 0, capability, 1) != 5:
+        capability = _hal.pci_config_read(0, slot, 0, capability + 1, 1)
+    vector, address, data = _hal.msi_alloc()
+    control = _hal.pci_config_read(0, slot, 0, capability + 2, 2)
+    has_64_bits = control & 0x80
+    _hal.pci_config_write(0, slot, 0, capability + 4, 4, address & 0xFFFFFFFF)
+    if has_64_bits:
+        _hal.pci_config_write(0, slot, 0, capability + 8, 4, address >> 32)
+    _hal.pci_config_write(0, slot, 0, capability + (12 if has_64_bits else 8), 2, data)
+    _hal.pci_config_write(0, slot, 0, capability + 2, 2, control | 1)
+    return int(vector)
+
+
+def raised_in_a_thread() -> list[Any]:
+    """Raises exceptions in a thread that sleeps, and in none."""
+    caught: list[str] = []
+
+    def wait() -> None:
+        try:
+            time.sleep(100)
+        except KeyError as error:
+            caught.append(type(error).__name__)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while {row[0]: row[2] for row in _hal.threads()}.get(thread.native_id) != "waiting":
+        time.sleep(0.001)
+    begin = time.monotonic()
+    _hal.thread_raise(thread.ident, KeyError)
+    thread.join()
+    quick = time.monotonic() - begin < 10
+    return [caught, quick, outcome("thread_raise", 12345, KeyError), outcome("thread_raise", thread.ident, int)]
+
+
+def proc_threads() -> list[str]:
+    """Returns the words of this thread's line in /proc/threads, its numbers left out."""
+    with open("/proc/threads") as file:
+        (line,) = [line.split() for line in file if int(line.split()[0]) == threading.get_native_id()]
+    return [line[1], *line[4:]]

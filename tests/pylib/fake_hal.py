@@ -60,6 +60,7 @@ class FakeHal:
         self.pci: dict[tuple[int, int, int], PciFunction] = {}
         self.router: Router | None = None
         self.vectors: list[tuple[int, str, tuple[int, ...], int]] = []
+        self.watched: set[int] = set()
         self.raised: list[tuple[int, type[BaseException]]] = []
         self._lock = threading.Lock()
 
@@ -182,6 +183,14 @@ class FakeHal:
     def msi_alloc(self, count: int = 1) -> tuple[int, int, int]:
         """Gives vector 64 out."""
         return 64, 0xFEE00000, 64
+
+    def interrupt_watch(self, vector: int, on: bool = True) -> None:
+        """Notes whether the events of a vector are wanted."""
+        (self.watched.add if on else self.watched.discard)(vector)
+
+    def irq_unmask(self, vector: int) -> bool:
+        """Lines are never masked here."""
+        return vector in self.watched
 
     def set_interrupt_router(self, router: Router | None) -> None:
         """Keeps the router."""

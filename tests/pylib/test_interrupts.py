@@ -130,6 +130,16 @@ def test_what_finds_no_room_is_counted_and_told(hal: FakeHal, monkeypatch: pytes
     assert [event.lost for event in seen.wait(5)] == [0, 1, 1, 1, 2 + 2]
 
 
+def test_a_vector_is_watched_while_it_has_functions(hal: FakeHal) -> None:
+    first, second = Collector(), Collector()
+    register(71, first)
+    register(71, second)
+    unregister(71, first)
+    assert hal.watched == {71}
+    unregister(71, second)
+    assert hal.watched == set()
+
+
 def test_a_vector_without_a_function_is_nobodys(hal: FakeHal) -> None:
     seen = Collector()
     register(70, seen)

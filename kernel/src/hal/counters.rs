@@ -6,6 +6,7 @@ use super::call::Call;
 use super::enter::{enter, enter_owned};
 use super::object::{self, Result};
 use crate::arch;
+use crate::interrupts;
 use crate::libc::time;
 
 /// What is known of a thread.
@@ -61,7 +62,10 @@ pub fn cpus(_: &Call) -> Result {
     let online = smp::online_cpus();
     let count = arch::cpu_count().clamp(1, MAX_CPUS);
     object::list((0..count as u32).map(CpuId), |cpu| {
-        let (stats, now) = enter(|| (smp::cpu_stats(cpu), time::monotonic_ns()));
+        let (stats, now, interrupts) = enter(|| {
+            let now = time::monotonic_ns();
+            (smp::cpu_stats(cpu), now, interrupts::taken_by(cpu))
+        });
         let idle = stats.idle_ns.min(now);
         object::tuple([
             object::int(cpu.0.into()),
@@ -72,7 +76,7 @@ pub fn cpus(_: &Call) -> Result {
             object::int(stats.context_switches),
             object::int(stats.steals),
             object::int(stats.ipis_sent),
-            object::int(stats.timer_interrupts),
+            object::int(interrupts),
         ])
     })
 }

@@ -14,6 +14,7 @@ mod counters;
 mod dma;
 pub mod enter;
 mod frames;
+mod interrupts;
 mod mmio;
 mod module;
 mod object;

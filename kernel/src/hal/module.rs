@@ -9,7 +9,8 @@ use cpython_sys::PyObject;
 use super::call::function;
 use super::object::{self, Error, Object, Result};
 use super::{
-    buffers, console, counters, dma, frames, mmio, pages, pci, ports, registers, self_test,
+    buffers, console, counters, dma, frames, interrupts, mmio, pages, pci, ports, registers,
+    self_test,
 };
 use crate::arch;
 use crate::memory::PAGE_SIZE;
@@ -21,6 +22,8 @@ use crate::start;
 pub struct State {
     /// The type of DMA buffers.
     pub dma_buffer: *mut py::PyTypeObject,
+    /// A dict: the interrupt router and the event loop.
+    pub settings: *mut PyObject,
 }
 
 impl State {
@@ -52,7 +55,7 @@ const END: py::PyMethodDef = py::PyMethodDef {
     ml_doc: core::ptr::null(),
 };
 
-static FUNCTIONS: Shared<[py::PyMethodDef; 40]> = Shared::new([
+static FUNCTIONS: Shared<[py::PyMethodDef; 50]> = Shared::new([
     function!(c"perf_counter", [], 0, registers::counter,
         c"perf_counter()\n--\n\nReads the CPU's counter behind the clock; it counts perf_frequency() times a second."),
     function!(c"perf_frequency", [], 0, registers::frequency,
@@ -131,6 +134,26 @@ static FUNCTIONS: Shared<[py::PyMethodDef; 40]> = Shared::new([
         c"pthread_selftest()\n--\n\nRuns four POSIX threads that count under one mutex; returns how many there were. OSError if the count is wrong."),
     function!(c"smp_run_selftest", [], 0, self_test::cpus,
         c"smp_run_selftest()\n--\n\nRuns a kernel thread on every CPU; returns on how many it did its work."),
+    function!(c"set_interrupt_router", [c"router"], 1, interrupts::set_router,
+        c"set_interrupt_router(router)\n--\n\nHas router(vector, cpu, time_ns, count_lost) called on the interrupt thread for each event; None ends that.\n\ncount_lost is how many events of this vector on this CPU were lost since the one before. What it raises goes to\nsys.unraisablehook."),
+    function!(c"set_event_loop", [c"loop"], 1, interrupts::set_loop,
+        c"set_event_loop(loop)\n--\n\nHas the router called by an asyncio loop's thread (call_soon_threadsafe) in place of the interrupt thread; None ends that."),
+    function!(c"drain_interrupts", [], 0, interrupts::drain,
+        c"drain_interrupts()\n--\n\nTakes the events that wait, up to 4096, as a list of (vector, cpu, time_ns, count_lost): what is left where there is no router."),
+    function!(c"interrupts", [], 0, interrupts::list,
+        c"interrupts()\n--\n\nReturns a list of (vector, name, interrupts taken by each CPU, events lost)."),
+    function!(c"interrupt_watch", [c"vector", c"on"], 1, interrupts::watch,
+        c"interrupt_watch(vector, on=True)\n--\n\nMakes each interrupt of a vector an event, or no longer. Those of msi_alloc and irq_route are watched from the start."),
+    function!(c"msi_alloc", [c"count"], 0, interrupts::alloc_messages,
+        c"msi_alloc(count=1)\n--\n\nTakes vectors for a device's messages; returns (first vector, address, data) for its MSI registers.\n\nOSError where the machine takes no messages."),
+    function!(c"irq_route", [c"kind", c"number"], 2, interrupts::route_line,
+        c"irq_route(kind, number)\n--\n\nLets a line through to the boot CPU and returns its vector; kind is isa or gsi, or spi on arm64.\n\nA level-triggered line is masked at each interrupt until irq_unmask. OSError if there is none or it has a handler."),
+    function!(c"irq_unmask", [c"vector"], 1, interrupts::unmask,
+        c"irq_unmask(vector)\n--\n\nLets a line through again, after its device has been dealt with; returns whether the vector is a device's."),
+    function!(c"vector_free", [c"vector"], 1, interrupts::free,
+        c"vector_free(vector)\n--\n\nGives back one vector of msi_alloc or irq_route; ValueError for any other."),
+    function!(c"thread_raise", [c"ident", c"exception"], 2, interrupts::raise_in_thread,
+        c"thread_raise(ident, exception)\n--\n\nRaises an exception in the Python thread with that threading ident, and breaks off what it waits for.\n\nLookupError if there is none."),
     END,
 ]);
 
@@ -211,10 +234,16 @@ fn fill(module: *mut PyObject) -> Result<()> {
     )?;
     let kind = dma::make_type(module)?;
     add(module, c"DmaBuffer", &kind)?;
+    // SAFETY: the caller is attached to the interpreter.
+    let settings = Object::from_new(unsafe { py::PyDict_New() })?;
+    for (name, value) in interrupts::vectors() {
+        add(module, name, &object::int(value)?)?;
+    }
     // SAFETY: the interpreter made room for a `State`, and nobody uses the module yet.
     unsafe {
         let state = py::PyModule_GetState(module).cast::<State>();
         (*state).dma_buffer = kind.into_ptr().cast();
+        (*state).settings = settings.into_ptr();
     }
     Ok(())
 }
@@ -237,6 +266,7 @@ unsafe extern "C" fn free(module: *mut c_void) {
         let state = py::PyModule_GetState(module.cast()).cast::<State>();
         if !state.is_null() && !(*state).dma_buffer.is_null() {
             py::Py_DecRef((*state).dma_buffer.cast());
+            py::Py_DecRef((*state).settings);
             (*state).dma_buffer = null_mut();
         }
     }

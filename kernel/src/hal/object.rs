@@ -17,6 +17,8 @@ pub enum Error {
     Type(&'static CStr),
     /// `ValueError`.
     Value(&'static CStr),
+    /// `LookupError`.
+    Lookup(&'static CStr),
     /// `BufferError`.
     Buffer(&'static CStr),
     /// `OSError` with this number and text.
@@ -38,6 +40,7 @@ impl Error {
                 Error::Raised => {}
                 Error::Type(text) => py::PyErr_SetString(py::PyExc_TypeError, text.as_ptr()),
                 Error::Value(text) => py::PyErr_SetString(py::PyExc_ValueError, text.as_ptr()),
+                Error::Lookup(text) => py::PyErr_SetString(py::PyExc_LookupError, text.as_ptr()),
                 Error::Buffer(text) => py::PyErr_SetString(py::PyExc_BufferError, text.as_ptr()),
                 Error::Memory => {
                     py::PyErr_NoMemory();
@@ -121,6 +124,20 @@ pub fn tuple<const N: usize>(items: [Result; N]) -> Result {
     for (index, item) in items.into_iter().enumerate() {
         // SAFETY: the tuple is new, and the index within it; the item's reference goes over.
         if unsafe { py::PyTuple_SetItem(tuple.as_ptr(), index as isize, item?.into_ptr()) } != 0 {
+            return Err(Error::Raised);
+        }
+    }
+    Ok(tuple)
+}
+
+/// Makes a `tuple` of integers.
+pub fn tuple_of_ints(values: &[u64]) -> Result {
+    // SAFETY: as above.
+    let tuple = Object::from_new(unsafe { py::PyTuple_New(values.len() as isize) })?;
+    for (index, &value) in values.iter().enumerate() {
+        let item = int(value)?.into_ptr();
+        // SAFETY: the tuple is new, and the index within it; the item's reference goes over.
+        if unsafe { py::PyTuple_SetItem(tuple.as_ptr(), index as isize, item) } != 0 {
             return Err(Error::Raised);
         }
     }

@@ -314,6 +314,20 @@ pub fn enable_shared(number: u32) -> Result<(), IrqError> {
         .map_err(|_| IrqError::NoSuchInterrupt)
 }
 
+/// Stops a device's interrupt, which `enable_shared` let through.
+pub fn disable_shared(number: u32) {
+    let interrupt = IntId::spi(number - u32::from(IntId::spi(0)));
+    // Also what keeps others from setting up an interrupt of a GICv2 meanwhile.
+    let mut shared = V3.lock();
+    let result = if is_v2() {
+        with_v2(|gic| gic.enable_interrupt(interrupt, false)).is_ok()
+    } else {
+        let gic = &mut shared.as_mut().expect("the boot CPU has set it up").0;
+        gic.enable_interrupt(interrupt, None, false).is_ok()
+    };
+    debug_assert!(result, "it could be enabled");
+}
+
 /// Takes the interrupt that waits; `None` if it has gone.
 pub fn acknowledge() -> Option<Interrupt> {
     let taken = if is_v2() {

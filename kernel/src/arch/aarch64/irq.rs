@@ -1,48 +1,127 @@
-//! Interrupts of devices: who handles which.
+//! Interrupts of devices: which are in use, and whose.
 
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use smp::SpinLock;
 
-use super::gic;
+use super::{device_tree, gic};
+use crate::interrupts;
+pub use crate::interrupts::Handler;
+
+/// What the numbers of a GIC's interrupts end before. A vector is such a number here.
+pub const VECTORS: usize = 1020;
+
+/// The first number of an interrupt that all CPUs share.
+const FIRST_SHARED: u32 = 32;
 
 /// Why an interrupt could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IrqError {
+    /// Every vector is taken, or this machine has none for messages.
+    NoVector,
     /// The controller has no such interrupt, or does not let it through.
     NoSuchInterrupt,
+    /// It has a handler already.
+    Taken,
 }
 
-/// Called on the exception stack with interrupts off: record, wake, return.
-pub type Handler = fn();
+/// What a number is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Free,
+    Kernel,
+    /// A line of Python's: it is masked at each interrupt, until Python says that the device has been
+    /// dealt with.
+    Line,
+}
 
-/// What the numbers of a GIC's shared interrupts end before.
-const NUMBERS: usize = 1020;
+static USES: SpinLock<[Use; VECTORS]> = SpinLock::new([Use::Free; VECTORS]);
 
-static HANDLERS: [AtomicPtr<()>; NUMBERS] = [const { AtomicPtr::new(ptr::null_mut()) }; NUMBERS];
-/// Interrupts nobody had registered for.
-static STRAY: AtomicU64 = AtomicU64::new(0);
+/// Has the kernel's `handler` called for a device's interrupt, by its number in the GIC, and lets it
+/// through, to the boot CPU.
+pub fn register(number: u32, name: &'static str, handler: Handler) -> Result<(), IrqError> {
+    claim(number, Use::Kernel, name, Some(handler))
+}
 
-/// Registers a handler for a device's interrupt, by its number in the GIC, and lets it through, to the
-/// boot CPU.
-pub fn register(number: u32, handler: Handler) -> Result<(), IrqError> {
-    let slot = HANDLERS
-        .get(number as usize)
+fn claim(
+    number: u32,
+    wanted: Use,
+    name: &'static str,
+    handler: Option<Handler>,
+) -> Result<(), IrqError> {
+    let mut uses = USES.lock();
+    let place = uses
+        .get_mut(number as usize)
+        .filter(|_| number >= FIRST_SHARED)
         .ok_or(IrqError::NoSuchInterrupt)?;
-    // Release pairs with the Acquire in `dispatch`.
-    slot.store(handler as *mut (), Ordering::Release);
-    gic::enable_shared(number)
+    if *place != Use::Free {
+        return Err(IrqError::Taken);
+    }
+    interrupts::add(number, name, handler);
+    gic::enable_shared(number)?;
+    *place = wanted;
+    Ok(())
 }
 
-/// Calls the handler of a device's interrupt.
-pub fn dispatch(number: u32) {
-    let handler = HANDLERS
-        .get(number as usize)
-        .map_or(ptr::null_mut(), |slot| slot.load(Ordering::Acquire));
-    if handler.is_null() {
-        STRAY.fetch_add(1, Ordering::Relaxed);
-        return;
+/// Interrupts by message want a controller that takes them, which is not driven yet.
+pub fn allocate_messages(_name: &'static str, _count: u8) -> Result<u8, IrqError> {
+    Err(IrqError::NoVector)
+}
+
+/// There are no vectors for messages.
+pub fn message(_vector: u8) -> (u64, u32) {
+    (0, 0)
+}
+
+/// Lets a line through that nobody handles but Python: a shared interrupt (`spi`), counted from 0 as the
+/// device tree does. `None` if there is no such kind.
+pub fn route(kind: &str, number: u32, name: &'static str) -> Option<Result<u32, IrqError>> {
+    if kind != "spi" {
+        return None;
     }
-    // SAFETY: only `register` stores there, and it stores `Handler`s.
-    let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };
-    handler();
+    let number = number.saturating_add(FIRST_SHARED);
+    Some(claim(number, Use::Line, name, None).map(|()| number))
+}
+
+/// Masks a line of Python's for good. False if it is none.
+pub fn free(number: u32) -> bool {
+    let mut uses = USES.lock();
+    match uses.get_mut(number as usize) {
+        Some(place) if *place == Use::Line => {
+            gic::disable_shared(number);
+            *place = Use::Free;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Lets a line through again that masked itself; the kernel's need nothing. False if it is no device's.
+pub fn unmask(number: u32) -> bool {
+    let uses = USES.lock();
+    match uses.get(number as usize) {
+        Some(Use::Line) => gic::enable_shared(number).is_ok(),
+        Some(Use::Kernel) => true,
+        _ => false,
+    }
+}
+
+/// Takes an interrupt of a device.
+pub fn dispatch(number: u32) {
+    let uses = USES.lock();
+    if uses.get(number as usize) == Some(&Use::Line) {
+        gic::disable_shared(number);
+    }
+    drop(uses);
+    interrupts::take(number);
+}
+
+/// The vector of each CPU's timer.
+pub fn timer_vector() -> u32 {
+    device_tree::machine().timer
+}
+
+/// Names the vectors that every CPU has.
+pub fn name_local() {
+    interrupts::add(timer_vector(), "timer", None);
+    interrupts::add(gic::SGI_RESCHEDULE, "reschedule", None);
+    interrupts::add(gic::SGI_SHOOTDOWN, "TLB shootdown", None);
 }

@@ -40,3 +40,8 @@ pub fn physical_bits() -> u32 {
     let range = ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange) as usize;
     BITS.get(range).copied().unwrap_or(48)
 }
+
+/// The thread pointer of the thread that C knows as `pthread`.
+pub fn thread_pointer_of(pthread: usize) -> usize {
+    pthread + pthread_shim::THREAD_BLOCK_SIZE
+}

@@ -34,6 +34,14 @@ fn registers() -> Option<NonNull<PL011Registers>> {
     NonNull::new(core::ptr::with_exposed_provenance_mut(address))
 }
 
+/// Returns the vector of its interrupt, if it has one.
+pub fn vector() -> Option<u32> {
+    IS_LISTENING
+        .load(Ordering::Relaxed)
+        .then(|| device_tree::machine().serial.map(|serial| serial.interrupt))
+        .flatten()
+}
+
 /// Sets the port to 115200 baud, 8N1. A machine without the port runs on
 /// silently: there is no other place to complain.
 pub fn init() {
@@ -137,7 +145,7 @@ pub fn listen(handler: irq::Handler) -> Result<(), irq::IrqError> {
         return Err(irq::IrqError::NoSuchInterrupt);
     };
     HANDLER.store(handler as *mut (), Ordering::Relaxed);
-    irq::register(serial.interrupt, on_interrupt)?;
+    irq::register(serial.interrupt, "console", on_interrupt)?;
     IS_LISTENING.store(true, Ordering::Relaxed);
     with(|uart| uart.set_interrupt_masks(Interrupts::RXI | Interrupts::RTI));
     Ok(())

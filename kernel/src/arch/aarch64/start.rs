@@ -1,7 +1,7 @@
 //! The steps of starting this machine, in the order in which `crate::start`
 //! takes them.
 
-use super::{clock, cpu, gic, per_cpu, secondary, syscall};
+use super::{clock, cpu, gic, irq, per_cpu, secondary, syscall};
 use crate::boot::BootInfo;
 use crate::log;
 
@@ -22,6 +22,7 @@ pub fn init_early(_boot_info: &'static BootInfo) {
 /// idle thread.
 pub fn init_interrupts() {
     gic::init_boot_cpu();
+    irq::name_local();
     log::info!("kernel.boot", "{}", gic::name());
     smp::init_cpu(secondary::boot_stack_top());
 }

@@ -10,6 +10,7 @@ use smp::{CpuId, Thread};
 use super::preempt::{self, StackKind};
 use super::vectors::TrapFrame;
 use super::{clock, cpu, device_tree, gic, guarded, irq, page_table, per_cpu, signal, user_copy};
+use crate::interrupts;
 use crate::memory::{self, Access, FaultOutcome, FaultReason};
 use crate::report::{self, Fault};
 
@@ -87,10 +88,12 @@ pub extern "C" fn on_interrupt(frame: &mut TrapFrame) {
     match interrupt.number() {
         gic::SGI_RESCHEDULE => {
             interrupt.end();
+            interrupts::take(gic::SGI_RESCHEDULE);
             smp::on_reschedule_ipi();
         }
         gic::SGI_SHOOTDOWN => {
             interrupt.end();
+            interrupts::take(gic::SGI_SHOOTDOWN);
             smp::on_shootdown_ipi();
         }
         gic::SGI_STOP => cpu::stop_here(frame),
@@ -98,6 +101,7 @@ pub extern "C" fn on_interrupt(frame: &mut TrapFrame) {
             // The line is up until the timer is stopped or set anew.
             clock::stop_timer();
             interrupt.end();
+            interrupts::take(number);
             smp::on_timer_interrupt();
         }
         number => {

@@ -1,15 +1,16 @@
-//! Interrupts of devices: who handles which, and the I/O APICs that carry them.
-
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+//! Interrupts of devices: their vectors, and the I/O APICs that carry them.
 
 use smp::SpinLock;
 use x2apic::ioapic::{IoApic, IrqFlags, IrqMode, RedirectionTableEntry};
 use x86_64::instructions::port::Port;
 
 use super::{acpi, apic, per_cpu};
+use crate::interrupts;
+pub use crate::interrupts::Handler;
 use crate::memory::{self, PhysAddr};
 
+/// How many vectors there are.
+pub const VECTORS: usize = 256;
 /// The vectors that devices get.
 const FIRST_VECTOR: u8 = 0x30;
 const LAST_VECTOR: u8 = 0xdf;
@@ -21,15 +22,20 @@ pub enum IrqError {
     NoVector,
     /// No I/O APIC has this interrupt.
     NoSuchInterrupt,
+    /// It has a handler already.
+    Taken,
 }
 
-/// Called on the interrupt stack with interrupts off: record, wake, return.
-pub type Handler = fn();
+/// What a device's vector is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Free,
+    Message,
+    Line { gsi: u32, masks_itself: bool },
+}
 
-static HANDLERS: [AtomicPtr<()>; 256] = [const { AtomicPtr::new(ptr::null_mut()) }; 256];
-static NEXT_VECTOR: AtomicU8 = AtomicU8::new(FIRST_VECTOR);
-/// Interrupts nobody had registered for.
-static STRAY: AtomicU64 = AtomicU64::new(0);
+/// Lock order: this, then `IO_APICS`.
+static USES: SpinLock<[Use; VECTORS]> = SpinLock::new([Use::Free; VECTORS]);
 static IO_APICS: SpinLock<[Option<Line>; 16]> = SpinLock::new([const { None }; 16]);
 
 /// An I/O APIC and its range of global system interrupts.
@@ -93,17 +99,44 @@ pub fn silence_8259() {
     }
 }
 
-/// Takes a vector for an interrupt that a device raises by a message (MSI); see
-/// `message` for what the device writes where.
-pub fn allocate(handler: Handler) -> Result<u8, IrqError> {
-    let vector = NEXT_VECTOR
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            (next <= LAST_VECTOR).then(|| next + 1)
-        })
-        .map_err(|_| IrqError::NoVector)?;
-    // Release pairs with the Acquire in `dispatch`.
-    HANDLERS[usize::from(vector)].store(handler as *mut (), Ordering::Release);
-    Ok(vector)
+/// Takes `count` vectors in a row, a power of two and a multiple of itself, for interrupts that a device
+/// raises by messages (MSI); see `message` for what the device writes where.
+pub fn allocate_messages(name: &'static str, count: u8) -> Result<u8, IrqError> {
+    let mut uses = USES.lock();
+    let first = find_free(&uses, count)?;
+    for vector in first..first + count {
+        uses[usize::from(vector)] = Use::Message;
+        interrupts::add(vector.into(), name, None);
+    }
+    Ok(first)
+}
+
+fn find_free(uses: &[Use; VECTORS], count: u8) -> Result<u8, IrqError> {
+    let is_free = |&first: &u8| {
+        let last = first + (count - 1);
+        last <= LAST_VECTOR && (first..=last).all(|vector| uses[usize::from(vector)] == Use::Free)
+    };
+    (FIRST_VECTOR..=LAST_VECTOR)
+        .step_by(count.into())
+        .find(is_free)
+        .ok_or(IrqError::NoVector)
+}
+
+/// Gives a vector back; its line, if it has one, is masked. False if it is no device's.
+pub fn free(vector: u32) -> bool {
+    let mut uses = USES.lock();
+    let Some(place) = uses.get_mut(vector as usize) else {
+        return false;
+    };
+    if let Use::Line { gsi, .. } = *place {
+        with_input(gsi, |line, input| {
+            // SAFETY: the input is within the table.
+            unsafe { line.io_apic.disable_irq(input) };
+        });
+    }
+    let was_used = *place != Use::Free;
+    *place = Use::Free;
+    was_used
 }
 
 /// Address and data with which a device raises `vector` on the boot CPU (Intel
@@ -112,60 +145,133 @@ pub fn message(vector: u8) -> (u64, u32) {
     (0xfee0_0000 | u64::from(boot_apic_id()) << 12, vector.into())
 }
 
-/// Registers a handler for an ISA interrupt and lets it through.
-pub fn register_isa(isa: u8, handler: Handler) -> Result<(), IrqError> {
+/// Has the kernel's `handler` called for an ISA interrupt, and lets it through.
+pub fn register_isa(isa: u8, name: &'static str, handler: Handler) -> Result<u8, IrqError> {
+    let (gsi, is_level, is_active_low) = find_isa(isa);
+    register_line(name, gsi, is_level, is_active_low, Some(handler))
+}
+
+fn find_isa(isa: u8) -> (u32, bool, bool) {
     let found = acpi::machine()
         .overrides
         .as_slice()
         .iter()
         .find(|entry| entry.isa == isa);
-    match found {
-        Some(entry) => register_gsi(entry.gsi, entry.is_level, entry.is_active_low, handler),
-        // ISA interrupts are edge triggered and active high.
-        None => register_gsi(isa.into(), false, false, handler),
-    }
+    // ISA interrupts are edge triggered and active high.
+    found.map_or((isa.into(), false, false), |entry| {
+        (entry.gsi, entry.is_level, entry.is_active_low)
+    })
 }
 
-/// Registers a handler for a global system interrupt and lets it through, to the
-/// boot CPU.
-pub fn register_gsi(
+/// Lets a line through that nobody handles but Python: an ISA interrupt (`isa`), or a global system
+/// interrupt (`gsi`), which is one of PCI's if it is none of ISA's. `None` if there is no such kind.
+pub fn route(kind: &str, number: u32, name: &'static str) -> Option<Result<u32, IrqError>> {
+    const ISA_LINES: u32 = 16;
+    let isa = u8::try_from(number)
+        .ok()
+        .filter(|&isa| u32::from(isa) < ISA_LINES);
+    let (gsi, is_level, is_active_low) = match (kind, isa) {
+        ("isa", Some(isa)) => find_isa(isa),
+        ("isa", None) => return Some(Err(IrqError::NoSuchInterrupt)),
+        ("gsi", Some(_)) => (number, false, false),
+        // PCI's are level triggered and active low.
+        ("gsi", None) => (number, true, true),
+        _ => return None,
+    };
+    let vector = register_line(name, gsi, is_level, is_active_low, None);
+    Some(vector.map(u32::from))
+}
+
+/// Lets a line through, to the boot CPU. A level-triggered one that only Python handles is masked at each
+/// interrupt, until Python says that the device has been dealt with.
+fn register_line(
+    name: &'static str,
     gsi: u32,
     is_level: bool,
     is_active_low: bool,
-    handler: Handler,
-) -> Result<(), IrqError> {
-    let mut lines = IO_APICS.lock();
-    let line = lines
-        .iter_mut()
-        .flatten()
-        .find(|line| (line.first_gsi..line.first_gsi + line.count).contains(&gsi))
-        .ok_or(IrqError::NoSuchInterrupt)?;
-    let input = (gsi - line.first_gsi) as u8;
+    handler: Option<Handler>,
+) -> Result<u8, IrqError> {
+    let mut uses = USES.lock();
+    let is_it = |used: &Use| matches!(used, Use::Line { gsi: other, .. } if *other == gsi);
+    if uses.iter().any(is_it) {
+        return Err(IrqError::Taken);
+    }
+    let vector = find_free(&uses, 1)?;
     let mut flags = IrqFlags::empty();
     flags.set(IrqFlags::LEVEL_TRIGGERED, is_level);
     flags.set(IrqFlags::LOW_ACTIVE, is_active_low);
     let mut entry = RedirectionTableEntry::default();
-    entry.set_vector(allocate(handler)?);
+    entry.set_vector(vector);
     entry.set_mode(IrqMode::Fixed);
     entry.set_flags(flags);
     entry.set_dest(boot_apic_id() as u8);
-    // SAFETY: the vector has a handler; the input is within the table.
-    unsafe { line.io_apic.set_table_entry(input, entry) };
-    Ok(())
+    interrupts::add(vector.into(), name, handler);
+    with_input(gsi, |line, input| {
+        // SAFETY: the vector has a handler; the input is within the table.
+        unsafe { line.io_apic.set_table_entry(input, entry) };
+    })
+    .ok_or(IrqError::NoSuchInterrupt)?;
+    uses[usize::from(vector)] = Use::Line {
+        gsi,
+        masks_itself: is_level && handler.is_none(),
+    };
+    Ok(vector)
+}
+
+/// Runs `f` on the I/O APIC of a global system interrupt, and the number of its input; `None` if there is none.
+fn with_input<R>(gsi: u32, f: impl FnOnce(&mut Line, u8) -> R) -> Option<R> {
+    let mut lines = IO_APICS.lock();
+    let line = lines
+        .iter_mut()
+        .flatten()
+        .find(|line| (line.first_gsi..line.first_gsi + line.count).contains(&gsi))?;
+    let input = (gsi - line.first_gsi) as u8;
+    Some(f(line, input))
+}
+
+/// Lets a line through again that masked itself; any other vector needs nothing. False if it is no device's.
+pub fn unmask(vector: u32) -> bool {
+    let used = USES.lock().get(vector as usize).copied();
+    if let Some(Use::Line {
+        gsi,
+        masks_itself: true,
+    }) = used
+    {
+        with_input(gsi, |line, input| {
+            // SAFETY: the input is set up, and its vector has a handler.
+            unsafe { line.io_apic.enable_irq(input) };
+        });
+    }
+    used.is_some_and(|used| used != Use::Free)
 }
 
 fn boot_apic_id() -> u32 {
     per_cpu::cpu(smp::CpuId(0)).map_or_else(apic::initial_id, |cpu| cpu.apic_id())
 }
 
-/// Calls the handler of a device's vector.
+/// Takes an interrupt of a device.
 pub fn dispatch(vector: u8) {
-    let handler = HANDLERS[usize::from(vector)].load(Ordering::Acquire);
-    if handler.is_null() {
-        STRAY.fetch_add(1, Ordering::Relaxed);
-        return;
+    if let Use::Line {
+        gsi,
+        masks_itself: true,
+    } = USES.lock()[usize::from(vector)]
+    {
+        with_input(gsi, |line, input| {
+            // SAFETY: the input is within the table.
+            unsafe { line.io_apic.disable_irq(input) };
+        });
     }
-    // SAFETY: only `allocate` stores there, and it stores `Handler`s.
-    let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };
-    handler();
+    interrupts::take(vector.into());
+}
+
+/// The vector of each CPU's timer.
+pub fn timer_vector() -> u32 {
+    apic::VECTOR_TIMER.into()
+}
+
+/// Names the vectors that every CPU has.
+pub fn name_local() {
+    interrupts::add(apic::VECTOR_TIMER.into(), "timer", None);
+    interrupts::add(apic::VECTOR_RESCHEDULE.into(), "reschedule", None);
+    interrupts::add(apic::VECTOR_SHOOTDOWN.into(), "TLB shootdown", None);
 }

@@ -41,3 +41,8 @@ pub fn physical_bits() -> u32 {
         .get_processor_capacity_feature_info()
         .map_or(36, |info| info.physical_address_bits().into())
 }
+
+/// The thread pointer of the thread that C knows as `pthread`.
+pub fn thread_pointer_of(pthread: usize) -> usize {
+    pthread
+}

@@ -4,6 +4,8 @@
 //! bursts of one transmit FIFO, with interrupts off for no longer than a burst;
 //! `log` decides who may write. Input arrives by interrupt.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use spin::Mutex;
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::IER;
@@ -27,6 +29,14 @@ const fn com1() -> Uart16550<PioBackend> {
 }
 
 static UART: Mutex<Uart16550<PioBackend>> = Mutex::new(com1());
+
+/// The vector of its interrupt; 0 while it has none.
+static VECTOR: AtomicU32 = AtomicU32::new(0);
+
+/// Returns the vector of its interrupt, if it has one.
+pub fn vector() -> Option<u32> {
+    Some(VECTOR.load(Ordering::Relaxed)).filter(|&vector| vector != 0)
+}
 
 /// Sets the port to 115200 baud, 8N1. A machine without the port runs on
 /// silently: there is no other place to complain.
@@ -75,7 +85,8 @@ pub fn try_read() -> Option<u8> {
 /// Has `handler` called, on an interrupt stack, when bytes have arrived. It need not take them
 /// all: the next interrupt comes for the first byte after all have been taken.
 pub fn listen(handler: irq::Handler) -> Result<(), irq::IrqError> {
-    irq::register_isa(ISA_IRQ, handler)?;
+    let vector = irq::register_isa(ISA_IRQ, "console", handler)?;
+    VECTOR.store(vector.into(), Ordering::Relaxed);
     without_interrupts(|| UART.lock().enable_interrupts(IER::DATA_READY));
     Ok(())
 }

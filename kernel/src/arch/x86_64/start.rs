@@ -29,6 +29,7 @@ pub fn init_early(boot_info: &'static BootInfo) {
 pub fn init_interrupts() {
     apic::init_boot_cpu();
     irq::init();
+    irq::name_local();
     apic::finish_calibration();
     let (timer, hz) = apic::timer_description();
     log::info!(

@@ -10,6 +10,7 @@ use x86_64::structures::idt::PageFaultErrorCode;
 use super::preempt::{self, StackKind};
 use super::trap_stubs::TrapFrame;
 use super::{apic, cpu, guarded, irq, page_table, per_cpu, signal};
+use crate::interrupts;
 use crate::memory::{self, FaultOutcome, FaultReason};
 use crate::report::{self, Fault};
 
@@ -23,14 +24,17 @@ pub extern "C" fn on_interrupt(frame: &mut TrapFrame) {
     match frame.vector as u8 {
         apic::VECTOR_TIMER => {
             apic::end_of_interrupt();
+            interrupts::take(frame.vector as u32);
             smp::on_timer_interrupt();
         }
         apic::VECTOR_RESCHEDULE => {
             apic::end_of_interrupt();
+            interrupts::take(frame.vector as u32);
             smp::on_reschedule_ipi();
         }
         apic::VECTOR_SHOOTDOWN => {
             apic::end_of_interrupt();
+            interrupts::take(frame.vector as u32);
             smp::on_shootdown_ipi();
         }
         apic::VECTOR_ERROR => {

@@ -62,12 +62,60 @@ pub fn interrupts(_: u32, text: &mut String) -> Made {
         }),
         ("TLB", "TLB shootdowns begun", |stats| stats.shootdowns),
     ];
+    device_interrupts(text)?;
     for (name, meaning, count) in rows {
         done(write!(text, "{name:>4}:"))?;
         for cpu in online_cpus() {
             done(write!(text, "{:>11}", count(&smp::cpu_stats(cpu))))?;
         }
         done(writeln!(text, "   {meaning}"))?;
+    }
+    Ok(())
+}
+
+/// The rows of devices: each with its vector, and what has its interrupts.
+#[cfg(target_os = "none")]
+fn device_interrupts(text: &mut String) -> Made {
+    const LOCAL: [&str; 3] = ["timer", "reschedule", "TLB shootdown"];
+    for row in crate::interrupts::collect() {
+        if LOCAL.contains(&row.name) {
+            continue;
+        }
+        done(write!(text, "{:>4}:", row.vector))?;
+        for count in row.per_cpu {
+            done(write!(text, "{count:>11}"))?;
+        }
+        done(writeln!(text, "   {}", row.name))?;
+    }
+    Ok(())
+}
+
+/// The host's are not ours.
+#[cfg(not(target_os = "none"))]
+fn device_interrupts(_: &mut String) -> Made {
+    Ok(())
+}
+
+/// `/proc/threads`: a line for each thread, the kernel's own among them: id, state, the CPU it runs or last
+/// ran on, seconds on CPUs, name.
+pub fn threads(_: u32, text: &mut String) -> Made {
+    for thread in smp::threads() {
+        let state = match thread.state() {
+            smp::ThreadState::Exited => "ended",
+            smp::ThreadState::Sleeping => "waiting",
+            smp::ThreadState::Running if thread.is_queued() => "ready",
+            smp::ThreadState::Running => "running",
+        };
+        let micros = thread.cpu_time_ns() / 1000;
+        done(writeln!(
+            text,
+            "{:>7} {state:<7} {:>3} {:>6}.{:06} {}",
+            thread.tid(),
+            thread.last_cpu().0,
+            micros / 1_000_000,
+            micros % 1_000_000,
+            thread.name()
+        ))?;
     }
     Ok(())
 }

@@ -46,6 +46,7 @@ const ROOT: Table = &[
     ("sys", Item::Directory(SYS)),
     ("sysrq-trigger", Item::Trigger(control::system_request)),
     ("thread-self", Item::Link(|_| Ok(Link::Path(thread_self())))),
+    ("threads", Item::Text(machine::threads)),
     ("uptime", Item::Text(machine::uptime)),
     ("version", Item::Text(machine::version)),
 ];
