@@ -1,8 +1,8 @@
-"""usage: df [-h] [PATH...]
+"""usage: df [-H] [PATH...]
 
 Prints size and free space of each mounted file system, or of those that the PATHs are in, in KiB.
 
-  -h  as 1.5K, 23M
+  -H  as 1.5K, 23M
 """
 
 import os
@@ -21,8 +21,8 @@ def mounts() -> list[tuple[str, str]]:
 
 def main(argv: list[str]) -> None:
     """Prints a table."""
-    options = parse(__doc__, argv, flags="h")
-    is_human = "h" in options
+    options = parse(__doc__, argv, flags="H")
+    is_human = "H" in options
     print(f"{'TYPE':10} {'SIZE' if is_human else '1K-BLOCKS':>10} {'USED':>10} {'FREE':>10} USE% MOUNTED ON")
 
     def show(kind: str, path: str) -> None:

@@ -8,7 +8,7 @@ Prints its words.
 argv: list[str]
 
 words = argv[1:]
-if words == ["--help"]:
+if words in (["-h"], ["--help"]):
     print((__doc__ or "").strip())
 else:
     is_open = words[:1] == ["-n"]

@@ -72,9 +72,9 @@ def parse(
 ) -> Options:
     """Reads a command's arguments as getopt(3) does: options anywhere, `--` ends them, `-abc` is `-a -b -c`.
 
-    `doc` is the command's docstring; `-h` and `--help` print it and end the command, unless `h` is one of `flags`
-    (`--help` always does). `flags` are the letters of options without, `values` of those with a value; `least` and
-    `most` say how many operands there may be. Raises `CommandError` for anything else.
+    `doc` is the command's docstring; `-h` and `--help` print it and end the command. Where `h` is one of `flags`, it
+    does so only if it is all that was given. `flags` are the letters of options without, `values` of those with a value;
+    `least` and `most` say how many operands there may be. Raises `CommandError` for anything else.
     """
     name = os.path.basename(argv[0]) if argv else "command"
     name = name.removesuffix(".py")
@@ -85,7 +85,7 @@ def parse(
     except getopt.GetoptError as error:
         raise CommandError(f"{error.msg} (try `{name} --help`)") from None
     letters_given = [option.lstrip("-") for option, _ in found]
-    if "help" in letters_given or ("h" in letters_given and "h" not in flags):
+    if "help" in letters_given or argv[1:] == ["-h"] or ("h" in letters_given and "h" not in flags):
         print(text)
         raise SystemExit(0)
     if len(operands) < least or (most is not None and len(operands) > most):

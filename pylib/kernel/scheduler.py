@@ -274,7 +274,11 @@ class Scheduler:
             raise ProcessLookupError(3, "No such thread", key)
         if thread is threading.main_thread():
             raise PermissionError(1, "The main thread cannot be killed", key)
-        _hal.thread_raise(thread.ident, SystemExit)
+        try:
+            _hal.thread_raise(thread.ident, SystemExit)
+        except LookupError:
+            # It ended while we looked.
+            raise ProcessLookupError(3, "No such thread", key) from None
 
     def reap(self) -> list[Task]:
         """Forgets what was spawned and has ended; returns it."""

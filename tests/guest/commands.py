@@ -30,8 +30,8 @@ class Result:
 
 
 def run(name: str, *arguments: str, stdin: bytes = b"") -> Result:
-    """Runs `/bin/NAME.py` with its own streams of bytes."""
-    path = BIN / f"{name}.py"
+    """Runs `/bin/NAME.py`, or the file at the path `name`, with its own streams of bytes."""
+    path = Path(name) if "/" in name else BIN / f"{name}.py"
     code = compile(path.read_text(), str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     namespace: dict[str, object] = {"__name__": "__main__", "argv": [name, *arguments], "cwd": str(Path.cwd())}
     saved = sys.stdin, sys.stdout, sys.stderr

@@ -109,6 +109,23 @@ def test_a_thread_is_killed_by_its_number(hal: FakeHal, scheduler: Scheduler) ->
     assert task.join(10)
 
 
+def test_a_thread_that_ends_meanwhile_is_not_there(
+    hal: FakeHal, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(ident: int, exception: type[BaseException]) -> None:
+        raise LookupError("no such thread")
+
+    monkeypatch.setattr(hal, "thread_raise", gone)
+    release = threading.Event()
+    task = scheduler.spawn(release.wait, 30)
+    try:
+        with pytest.raises(ProcessLookupError):
+            scheduler.kill(task.id)
+    finally:
+        release.set()
+    assert task.join(10)
+
+
 def test_who_cannot_be_killed_says_why(hal: FakeHal, scheduler: Scheduler) -> None:
     hal.thread_rows.append((999_999_999, "idle/0", "running", 0, 0))
     with pytest.raises(PermissionError, match="Not a Python thread"):
