@@ -7,6 +7,7 @@
     scheduler    threads, tasks and CPUs
     fs           files for `async` code (`vfs`), file systems written in Python
     ed           the line editor
+    shell        sessions: a Python prompt with commands, over any terminal
     command      what the commands in /bin share
 
 Each is a module, imported when it is first used. `boot()` wires them together and says so in the

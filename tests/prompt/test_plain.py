@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 
@@ -26,8 +27,9 @@ def prompt(machine: Prompt) -> Prompt:
 
 
 def test_banner_says_what_this_is(prompt: Prompt) -> None:
-    assert "PythonOS, Python 3.14.7" in prompt.text()
-    assert "2 CPUs" in prompt.text()
+    assert "\nPythonOS kernel shell\nPython 3.14.7 " in prompt.text()
+    assert re.search(r"INFO [\w.]+: event loop ready\n", prompt.text())
+    assert re.search(r"INFO [\w.]+: shell spawned — system ready\n", prompt.text())
 
 
 def test_expressions_are_computed(prompt: Prompt) -> None:
@@ -104,6 +106,11 @@ def test_long_pasted_text_arrives_whole(prompt: Prompt) -> None:
     assert prompt.evaluate("total", timeout=60) == str(sum(numbers))
 
 
+def test_a_session_that_closes_its_terminal_is_followed_by_a_sound_one(prompt: Prompt) -> None:
+    start_afresh(prompt, "import os; os.closerange(0, 100)\r")
+    assert prompt.evaluate("6 * 7") == "42"
+
+
 def test_threads_of_a_session_outlive_it(prompt: Prompt) -> None:
     prompt.run("import threading, time, builtins")
     prompt.run("threading.Thread(target=lambda: (time.sleep(1), setattr(builtins, 'left', 'behind'))).start()")
@@ -114,5 +121,5 @@ def test_threads_of_a_session_outlive_it(prompt: Prompt) -> None:
 def start_afresh(prompt: Prompt, keys: str) -> None:
     """Leaves the session by `keys` and waits for the prompt of the next one."""
     prompt.send(keys)
-    prompt.expect("PythonOS, Python", 10)
+    prompt.expect("Helpers: sh", 10)
     prompt.wait_for_prompt()

@@ -125,7 +125,7 @@ def test_history_search_finds_an_earlier_line(prompt: Prompt) -> None:
 def test_ctrl_d_starts_a_fresh_session_with_its_own_completion(prompt: Prompt) -> None:
     prompt.run("walrus_of_the_first = 1")
     prompt.send(b"\x04")
-    prompt.expect("PythonOS, Python", 20)
+    prompt.expect("Helpers: sh", 20)
     prompt.wait_for_prompt()
     a, b = number(), number()
     prompt.run(f"walrus_of_the_second = {a}")
@@ -140,6 +140,6 @@ def test_ctrl_d_starts_a_fresh_session_with_its_own_completion(prompt: Prompt) -
 @pytest.mark.parametrize("word", ["exit()", "exit", "quit()"])
 def test_exit_asks_nothing(prompt: Prompt, word: str) -> None:
     prompt.type_line(word)
-    prompt.expect("PythonOS, Python", 20)
+    prompt.expect("Helpers: sh", 20)
     prompt.wait_for_prompt()
     assert prompt.evaluate("2 * 3") == "6"

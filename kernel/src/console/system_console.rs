@@ -13,7 +13,7 @@ use crate::fs::file::{File, OpenFlags};
 use crate::fs::inode::Inode;
 use crate::libc::errno::Errno;
 use crate::libc::signal::{self, Signal, SignalInfo};
-use crate::{arch, cmdline, log, process};
+use crate::{arch, cmdline, log};
 
 /// The size of a terminal that says nothing about itself.
 const DEFAULT_SIZE: WindowSize = WindowSize::of_text(80, 24);
@@ -34,7 +34,7 @@ impl Wire for SerialLine {
 
     fn signal(&self, signal: TtySignal) {
         // The console is the process's terminal.
-        foreground::send(process::PID, signal);
+        foreground::send_to_process(signal);
     }
 
     fn resized(&self) {

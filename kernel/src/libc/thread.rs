@@ -41,6 +41,8 @@ pub const CALLS: Calls = &[
     (__NR_clone3, |_| Err(Errno::ENOSYS)),
     (__NR_execve, |_| Err(Errno::ENOSYS)),
     (__NR_execveat, |_| Err(Errno::ENOSYS)),
+    // Each event loop of asyncio tries it, to learn how it could watch children.
+    (__NR_pidfd_open, |_| Err(Errno::ENOSYS)),
     (__NR_rseq, |_| Err(Errno::ENOSYS)),
 ];
 
