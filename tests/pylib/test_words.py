@@ -61,7 +61,8 @@ def test_a_line_without_a_command_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["ls |", "| ls", "ls >", "ls > | cat", "ls && ls", "a || b", "& ls", "ls ; & ls", "ls 'a", 'ls "a', "ls a\\", "> x"]
+    "line",
+    ["ls |", "| ls", "ls >", "ls > | cat", "ls && ls", "a || b", "& ls", "ls ; & ls", "ls 'a", 'ls "a', "ls a\\", "> x"],
 )
 def test_what_cannot_be_understood_is_an_error(line: str) -> None:
     with pytest.raises(ShellSyntaxError):

@@ -17,6 +17,7 @@ import inspect
 import io
 import itertools
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -107,7 +108,10 @@ class Session:
     def run(self) -> None:
         """Serves the session in the calling thread until its user leaves or its terminal goes."""
         _environment.ensure_installed()
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
+            # A signal that comes just before the loop waits wakes it all the same.
+            signal.set_wakeup_fd(self._loop._csock.fileno(), warn_on_full_buffer=False)  # type: ignore[attr-defined]
+        else:
             # A current directory of its own; the main thread's is that of the process.
             os.unshare(os.CLONE_FS)  # type: ignore[attr-defined]
         self._ident = threading.get_ident()
@@ -295,22 +299,20 @@ class Session:
     def _bound_names(self) -> dict[str, Any]:
         return {**_names.bound(), "sh": self.sh, "run": self.run_path, **self._extra}
 
-    def sh(self, line: str | None = None) -> int | None:
-        """Runs a command line and returns the status of its last command, 0 for success.
-
-        Without one it opens a prompt for command lines, until `exit` or Ctrl-D.
-        """
+    def sh(self, line: str | None = None) -> None:
+        """Runs a command line. Without one it opens a prompt for command lines, until `exit` or Ctrl-D."""
         with _outside_loop():
             if line is not None:
-                return self.shell.run_line(line)
+                self.shell.run_line(line)
+                return
             while True:
                 try:
                     typed = input(_SHELL_PS1)
                 except EOFError:
                     print()
-                    return None
+                    return
                 if typed.strip() in ("exit", "quit"):
-                    return None
+                    return
                 self.shell.run_line(typed)
 
     def run_path(self, path: str, *arguments: str) -> None:
@@ -406,6 +408,8 @@ class Session:
 
     def _close_loop(self) -> None:
         loop = self._loop
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(-1)
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
