@@ -15,11 +15,12 @@ at the same place, the first is taken and not the longest.
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TextIO
 
 __all__ = ["Editor", "EdError", "translate"]
 
-#: Columns that `l` fills before it goes on in the next row.
+#: Columns that `l` fills before it goes on in the next row; what begins before may go beyond.
 _COLUMNS: Final = 72
 #: Lines of a screenful of `z`.
 _SCREEN: Final = 22
@@ -61,7 +62,7 @@ class Editor:
         self._is_modified = False
         # Said once, then what would lose changes is done.
         self._is_warned = False
-        self._undo: tuple[list[_Line], int, dict[str, _Line], bool] | None = None
+        self._undo: tuple[list[_Line], int, bool] | None = None
         self._pattern: re.Pattern[str] | None = None
         self._substitution: tuple[re.Pattern[str], str, bool, int] | None = None
         # Lines that `g` feeds to commands that read text.
@@ -320,16 +321,24 @@ class Editor:
         if is_global and name in "gv":
             raise EdError("Cannot nest global commands")
         if name in "aicdjmtsr" and not is_global:
-            before = (list(self._lines), self._dot, dict(self._marks), self._is_modified)
-            state = self._lines[:]
-            try:
-                action(addresses)
-            finally:
-                if len(state) != len(self._lines) or any(a is not b for a, b in zip(state, self._lines, strict=True)):
-                    self._undo = before
+            self._undoable(partial(action, addresses))
         else:
             action(addresses)
         return True
+
+    def _undoable(self, change: Callable[[], None]) -> None:
+        """Does what `u` takes back; if nothing changes there is nothing to take back afterwards."""
+        before = (list(self._lines), self._dot, self._is_modified)
+        has_failed = True
+        try:
+            change()
+            has_failed = False
+        finally:
+            lines = before[0]
+            if len(lines) != len(self._lines) or any(a is not b for a, b in zip(lines, self._lines, strict=True)):
+                self._undo = before
+            elif not has_failed:
+                self._undo = None
 
     def _ignore(self) -> None:
         self._rest()
@@ -521,6 +530,8 @@ class Editor:
             pattern = self._compile(expression, ignores_case)
             suffix = suffix or ("" if is_closed else "p")
         self._substitution = (pattern, template, is_every, nth)
+        if not self._is_in_global:
+            self._undo = None
         has_matched = False
         number, last = low, high
         while number <= last:
@@ -594,7 +605,7 @@ class Editor:
         return template, char == delimiter
 
     def _global(self, addresses: list[int], wants_match: bool) -> None:
-        low, high = self._range(addresses, 1, len(self._lines)) if self._lines else (1, 0)
+        low, high = self._range(addresses, 1, len(self._lines))
         delimiter = self._take()
         if delimiter in ("", " "):
             raise EdError("Invalid pattern delimiter")
@@ -613,7 +624,11 @@ class Editor:
         if commands == [""]:
             commands = ["p"]
         chosen = [line for line in self._lines[low - 1 : high] if bool(pattern.search(line.text)) == wants_match]
-        before = (list(self._lines), self._dot, dict(self._marks), self._is_modified)
+        self._undo = None
+        self._undoable(lambda: self._run_globally(chosen, commands))
+
+    def _run_globally(self, chosen: list[_Line], commands: list[str]) -> None:
+        """Runs commands for each of the lines that is still there when its turn comes."""
         self._is_in_global = True
         try:
             for line in chosen:
@@ -628,18 +643,15 @@ class Editor:
         finally:
             self._fed = None
             self._is_in_global = False
-            if len(before[0]) != len(self._lines) or any(
-                a is not b for a, b in zip(before[0], self._lines, strict=True)
-            ):
-                self._undo = before
 
     def _undo_command(self, addresses: list[int]) -> None:
         self._no_addresses(addresses)
         suffix = self._suffix()
         if self._undo is None:
             raise EdError("Nothing to undo")
-        now = (self._lines, self._dot, self._marks, self._is_modified)
-        self._lines, self._dot, self._marks, self._is_modified = self._undo
+        # Marks stay: a line that comes back is the one that was marked.
+        now = (self._lines, self._dot, self._is_modified)
+        self._lines, self._dot, self._is_modified = self._undo
         self._undo = now
         self._show_dot(suffix)
 
@@ -699,6 +711,7 @@ class Editor:
     def _read(self, addresses: list[int]) -> None:
         after = self._check(addresses[-1] if addresses else len(self._lines), least=0)
         path = self._file_operand()
+        self._undo = None
         if path is not None and self._path is None:
             self._path = path
         self._put(after, self._load(self._named(path)))
@@ -757,16 +770,17 @@ def _unambiguous(text: str, number: int | None) -> str:
     column = 0 if number is None else 8
     for char in text:
         if char in _LIST_ESCAPES:
-            shown = _LIST_ESCAPES[char]
+            shown = [_LIST_ESCAPES[char]]
         elif " " <= char <= "~":
-            shown = char
+            shown = [char]
         else:
-            shown = "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
-        if column + len(shown) > _COLUMNS - 1:
-            pieces.append("\\\n")
-            column = 0
-        pieces.append(shown)
-        column += len(shown)
+            shown = [f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape")]
+        for piece in shown:
+            if column >= _COLUMNS:
+                pieces.append("\\\n")
+                column = 0
+            pieces.append(piece)
+            column += len(piece)
     return "".join(pieces) + "$"
 
 
@@ -927,9 +941,8 @@ def _expand(template: str, match: re.Match[str]) -> str:
             at += 1
             if escaped in "123456789":
                 number = int(escaped)
-                if number > match.re.groups:
-                    raise EdError("Invalid back reference")
-                result += match[number] or ""
+                # Without such a group it is a plain digit.
+                result += (match[number] or "") if number <= match.re.groups else escaped
             else:
                 result += escaped
         else:

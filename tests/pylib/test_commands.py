@@ -138,9 +138,9 @@ def test_long_listing_of_a_directory() -> None:
 def test_ps() -> None:
     lines = run("ps").out.splitlines()
     assert lines[:3] == [
-        "    ID STATE    CPU       TIME NAME",
-        "     1 running    0      1.500 python3",
-        "     7 waiting    1      0.000 idle/1",
+        "    ID NAME             STATE    CPU       TIME",
+        "     1 python3          running    0      1.500",
+        "     7 idle/1           waiting    1      0.000",
     ]
 
 

@@ -66,6 +66,10 @@ CASES = {
     "always explain": ("H\n99p\nQ\n", "?\nInvalid address\n"),
     "no pattern": ("//\nh\nQ\n", "?\nNo previous pattern\n"),
     "no undo": ("u\nh\nQ\n", "?\nNothing to undo\n"),
+    "no undo after nothing": ("1d\n1i\n.\nu\nh\nQ\n", "?\nNothing to undo\n"),
+    "no undo after no match": ("1d\ns/nope/x/\nu\nh\nQ\n", "?\n?\nNothing to undo\n"),
+    "undo after a wrong address": ("1d\n99d\nu\n1p\nQ\n", "?\nalpha\n"),
+    "global on nothing": ("1,$d\ng/x/p\nh\nQ\n", "?\nInvalid address\n"),
     "order": ("2,1p\nh\nQ\n", "?\nInvalid address\n"),
     "suffix": ("1dx\nh\nQ\n", "?\nInvalid command suffix\n"),
     "prompt": ("P\n1p\nP\n2p\nQ\n", "*alpha\n*beta gamma\n"),
@@ -82,6 +86,12 @@ def test_quitting_warns_once_about_changes(here: Path) -> None:
     assert edit("1d\nq\nh\nq\nq\n1p\n") == "?\nWarning: buffer modified\n?\n"
     assert edit("1d\nq\nq\n1p\n") == "?\n"
     assert (here / "f").read_text() == TEXT
+
+
+def test_long_lines_are_folded(here: Path) -> None:
+    (here / "long").write_text("x" * 71 + "\té" + "y" * 70 + "\n")
+    first, second, third = "x" * 71 + "\\t\\", "\\303\\251" + "y" * 64 + "\\", "y" * 6 + "$"
+    assert edit("l\nq\n", "long") == f"145\n{first}\n{second}\n{third}\n"
 
 
 def test_writing(here: Path) -> None:

@@ -38,8 +38,8 @@ def test_sysinfo(guest: Guest, machines: Machines) -> None:
 def test_ps_shows_the_thread_that_runs_it(guest: Guest) -> None:
     out, err, _ = guest.call("commands.run_one", "ps")
     header, *rows = out.splitlines()
-    assert (header, err) == ("    ID STATE    CPU       TIME NAME", "")
-    assert [row for row in rows if re.fullmatch(r" +1 running +[01] +\d+\.\d{3} python3", row)] != []
+    assert (header, err) == ("    ID NAME             STATE    CPU       TIME", "")
+    assert [row for row in rows if re.fullmatch(r" +1 python3 +running +[01] +\d+\.\d{3}", row)] != []
 
 
 def test_free_and_df_and_uptime(guest: Guest) -> None:
@@ -79,6 +79,6 @@ def test_ed_edits_a_file(guest: Guest) -> None:
 
 def test_kernel_threads_are_not_pythons_to_kill(guest: Guest) -> None:
     rows = guest.call("commands.run_one", "ps")[0].splitlines()
-    (number,) = [row.split()[0] for row in rows if row.endswith(" network")]
+    (number,) = [row.split()[0] for row in rows if row.split()[1] == "network"]
     assert guest.call("commands.run_one", "kill", number) == ["", f"kill: {number}: Not a Python thread\n", 1]
     assert guest.call("commands.run_one", "kill", "1") == ["", "kill: 1: The main thread cannot be killed\n", 1]
