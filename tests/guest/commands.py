@@ -106,3 +106,35 @@ def log(word: str) -> None:
     from kernel import log
 
     log.warn(word, target="tests")
+
+
+def kill_what_runs() -> list[object]:
+    """Kills threads that compute, wait for a lock and sleep; returns how each ended, and what `kill` printed."""
+    import threading
+    import time
+
+    from kernel.scheduler import scheduler
+
+    def compute(begun: threading.Event) -> None:
+        begun.set()
+        while True:
+            pass
+
+    def wait(begun: threading.Event) -> None:
+        begun.set()
+        threading.Event().wait()
+
+    def sleep(begun: threading.Event) -> None:
+        begun.set()
+        time.sleep(1000)
+
+    found: list[object] = []
+    for work in (compute, wait, sleep):
+        begun = threading.Event()
+        task = scheduler.spawn(work, begun)
+        begun.wait()
+        printed = run_one("kill", task.id)
+        task.join(20)
+        found.append([work.__name__, task.state, printed])
+    scheduler.reap()
+    return found

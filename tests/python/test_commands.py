@@ -82,3 +82,9 @@ def test_kernel_threads_are_not_pythons_to_kill(guest: Guest) -> None:
     (number,) = [row.split()[0] for row in rows if row.split()[1] == "network"]
     assert guest.call("commands.run_one", "kill", number) == ["", f"kill: {number}: Not a Python thread\n", 1]
     assert guest.call("commands.run_one", "kill", "1") == ["", "kill: 1: The main thread cannot be killed\n", 1]
+
+
+def test_kill_ends_threads_whatever_they_do(guest: Guest) -> None:
+    assert guest.call("commands.kill_what_runs") == [
+        [name, "killed", ["", "", 0]] for name in ("compute", "wait", "sleep")
+    ]

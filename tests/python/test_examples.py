@@ -53,3 +53,12 @@ def test_driver_demo_reads_the_entropy_device(guest: Guest) -> None:
     # The kernel's driver has set it up: acknowledged, driver, features, driver is ready; one queue.
     assert "  status 0x0f, 1 queues" in lines
     assert lines[-1] == "1 devices read"
+
+
+def test_interrupts_demo_counts_interrupts(guest: Guest) -> None:
+    lines = run(guest, "interrupts_demo.py", "1")
+    assert re.fullmatch(r"vector \d+, 1 seconds", lines[0])
+    counts = {match[1]: int(match[2]) for line in lines if (match := re.fullmatch(r"cpu (\d): (\d+) interrupts", line))}
+    # Four threads sleep 10 ms at a time for a second.
+    assert sum(counts.values()) >= 20
+    assert lines[-1] == "lost: 0"
