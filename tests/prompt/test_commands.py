@@ -1,0 +1,110 @@
+"""Commands typed at the prompt of the console, with everything that they print."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from harness.machines import Machines, Shape
+from harness.serial import Prompt
+
+NOT_THERE = "No such file or directory"
+
+
+@pytest.fixture(scope="module")
+def prompt(machines: Machines) -> Iterator[Prompt]:
+    """One machine at its prompt."""
+    with machines.prompt(Shape()) as running:
+        yield running
+
+
+def typed(prompt: Prompt, line: str, until: str = ">>> ") -> str:
+    """Types a line; returns what is printed before the prompt `until`, without the echo of the line."""
+    prompt.skip()
+    prompt.type_line(line)
+    match = prompt.expect(rf"{re.escape(line)}\r*\n((?:.|\n)*?){re.escape(until)}", 60)
+    return match[1].decode().replace("\r", "")
+
+
+# One after the other in one session, each with its exact output.
+LINES = [
+    ("cd", ""),
+    ("pwd", "/\n"),
+    ("ls", "bin/\ndev/\netc/\nexamples/\nhome/\ninclude/\nlib/\nproc/\nsys/\ntests/\ntmp/\nusr/\n"),
+    ("mkdir /tmp/room", ""),
+    ("cd /tmp/room", ""),
+    ("pwd", "/tmp/room\n"),
+    ("cwd", "'/tmp/room'\n"),
+    ("open('notes', 'w').write('one\\ntwo\\nthree\\n')", "14\n"),
+    ("cat notes", "one\ntwo\nthree\n"),
+    ("cp notes copy", ""),
+    ("mv copy 'a name'", ""),
+    ("ls", "a name\nnotes\n"),
+    ("head -n 1 notes", "one\n"),
+    ("tail -n 1 notes", "three\n"),
+    ("grep -n t notes", "2:two\n3:three\n"),
+    ("find .", ".\n./a name\n./notes\n"),
+    ("touch new", ""),
+    ("rm new 'a name'", ""),
+    ("mkdir d", ""),
+    ("ls", "d/\nnotes\n"),
+    ("rmdir d", ""),
+    ("cat nope", f"cat: nope: {NOT_THERE}\n"),
+    ("cd nope", f"cd: nope: {NOT_THERE}\n"),
+    ("rm /tmp", "rm: /tmp: Is a directory\n"),
+    ("kill 999999999", "kill: 999999999: No such thread\n"),
+    ("sh('cat notes | grep -c o')", "2\n"),
+    ("primes = 5", ""),
+    ("run('/examples/primes.py', '30')", "2 3 5 7 11 13 17 19 23 29\n10 primes up to 30\n"),
+    ("ls = 5", ""),
+    ("ls", "5\n"),
+    ("del ls", ""),
+    ("ls", "notes\n"),
+]
+
+
+def test_commands_print_what_users_are_told(prompt: Prompt) -> None:
+    found = [(line, typed(prompt, line)) for line, _ in LINES]
+    assert found == LINES
+
+
+def test_ed_is_a_conversation(prompt: Prompt) -> None:
+    word = secrets.token_hex(8)
+    prompt.run("cd /tmp")
+    prompt.type_line("ed -p : talk")
+    prompt.expect(r"talk: No such file or directory\r*\n\?\r*\n:", 20)
+    for line in ("a", word, "."):
+        prompt.type_line(line)
+    prompt.expect(":", 20)
+    prompt.type_line("s/^/first /p")
+    prompt.expect(rf"\nfirst {word}\r*\n:", 20)
+    prompt.type_line("q")
+    prompt.expect(r"\n\?\r*\n:", 20)
+    prompt.type_line("w")
+    prompt.expect(r"\n23\r*\n:", 20)
+    prompt.run("q")
+    assert typed(prompt, "cat talk") == f"first {word}\n"
+
+
+def test_top_is_live_and_q_quits(prompt: Prompt) -> None:
+    prompt.skip()
+    prompt.type_line("top -d 0.2")
+    for _ in range(3):
+        prompt.expect(r"CPU0  \[[# ]{30}\] +\d+%", 30)
+        prompt.expect(r"CPU1  \[[# ]{30}\] +\d+%", 30)
+    prompt.send("q")
+    prompt.wait_for_prompt(20)
+    assert typed(prompt, "echo 'still here'") == "still here\n"
+
+
+def test_log_memory_and_devices_are_live_objects(prompt: Prompt) -> None:
+    word = secrets.token_hex(8)
+    prompt.run(f"log.warn('{word}')")
+    assert typed(prompt, "dmesg -n 1").endswith(f"[PythonOS] WARN user: {word}\n")
+    assert typed(prompt, "frames = kernel.memory.pmm.alloc(3); kernel.memory.pmm.free(frames, 3)") == ""
+    assert typed(prompt, "len(pci) > 1, len(pci.find_by_class(6)) > 0") == "(True, True)\n"
+    assert typed(prompt, "await vfs.readdir('/examples/..') == sorted(__import__('os').listdir('/'))") == "True\n"
+    assert typed(prompt, "[cpu.is_online for cpu in scheduler.cpus()]") == "[True, True]\n"
