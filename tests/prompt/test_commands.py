@@ -57,7 +57,7 @@ LINES = [
     ("rm /tmp", "rm: /tmp: Is a directory\n"),
     ("kill 999999999", "kill: 999999999: No such thread\n"),
     ("sh('cat notes | grep -c o')", "2\n"),
-    ("primes = 5", ""),
+    ("sh('/examples/primes.py 30 | tail -n 1')", "10 primes up to 30\n"),
     ("run('/examples/primes.py', '30')", "2 3 5 7 11 13 17 19 23 29\n10 primes up to 30\n"),
     ("ls = 5", ""),
     ("ls", "5\n"),

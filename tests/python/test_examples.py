@@ -47,6 +47,17 @@ def test_parallel_mandelbrot(guest: Guest) -> None:
     assert re.fullmatch(r"speed-up: \d+\.\d\d with 2 workers over one", lines[13])
 
 
+def test_filesystem_demo(guest: Guest) -> None:
+    assert run(guest, "filesystem_demo.py") == [
+        "names: ['0', '1', '2', '3', '4', '5']",
+        "3: 9",
+        "12345678901234567890: 152415787532388367501905199875019052100",
+        "error: No such file or directory",
+        "error: Read-only file system",
+        "unmounted: []",
+    ]
+
+
 def test_driver_demo_reads_the_entropy_device(guest: Guest) -> None:
     lines = run(guest, "driver_demo.py")
     assert [line for line in lines if re.fullmatch(r"00:\d\d\.\d: virtio entropy device, \d memory areas", line)] != []
