@@ -19,7 +19,6 @@ def main() -> int:
         sys.path[0] = ""
     if not os.isatty(0):
         return _run_piped()
-    _show_tracebacks_on_quit()
     # By its path: whatever descriptors a session has closed, the next one opens its own.
     tty = os.ttyname(0)
     from kernel.shell import Session, _log
@@ -42,18 +41,6 @@ def main() -> int:
             for line in traceback.format_exc().splitlines():
                 _log.write(line)
         session = Session(tty, name="console")
-
-
-def _show_tracebacks_on_quit() -> None:
-    """Has Ctrl-\\ print what the session is doing, even inside C code that Ctrl-C cannot interrupt.
-
-    Its default action would end the one program that the machine runs.
-    """
-    import faulthandler
-    from signal import SIGQUIT
-
-    # This thread alone: others run on meanwhile, and their frames may go while they are looked at.
-    faulthandler.register(SIGQUIT, file=2, all_threads=False, chain=False)
 
 
 def _run_piped() -> int:

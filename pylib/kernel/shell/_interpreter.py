@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable
 from typing import Any, cast
 
+_numbers = itertools.count()
+
 
 class Interpreter:
     """The Python of one session. The session's own thread uses it."""
@@ -23,7 +25,6 @@ class Interpreter:
         self._execute = execute
         self._has_colours = has_colours
         self._flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        self._numbers = itertools.count()
 
     def wants_more(self, text: str) -> bool:
         """Tells whether a statement goes on after what was typed of it."""
@@ -41,8 +42,8 @@ class Interpreter:
 
     def run(self, source: str) -> None:
         """Runs statements, one after the other, until one fails; raises `SystemExit` if one asks for it."""
-        # Names that tell the statements of a session apart in tracebacks.
-        filename = f"<python-input-{next(self._numbers)}>" if self._has_colours else "<stdin>"
+        # A name of its own for each, of all sessions: tracebacks find the text by it.
+        filename = f"<python-input-{next(_numbers)}>"
         lines = source.splitlines(keepends=True)
         linecache.cache[filename] = (len(source), None, lines, filename)
         try:

@@ -54,3 +54,14 @@ def interrupt(thread: threading.Thread) -> None:
         return
     with suppress(ProcessLookupError):
         signal.pthread_kill(thread.ident, _THREAD_INTERRUPT)
+
+
+def show_tracebacks_on_quit() -> None:
+    """Has Ctrl-\\ print what the session is doing, even inside C code that Ctrl-C cannot interrupt.
+
+    It is printed on the console. The default action would end the one program that the machine runs.
+    """
+    import faulthandler
+
+    # This thread alone: others run on meanwhile, and their frames may go while they are looked at.
+    faulthandler.register(signal.SIGQUIT, file=2, all_threads=False, chain=False)

@@ -74,6 +74,7 @@ class Session:
         self._terminal = terminal or os.environ.get("TERM") or "dumb"
         self._source = TtyInput(self._fd)
         self._extra = names or {}
+        self._outputs: list[TextIO] = []
         self._loop = asyncio.new_event_loop()
         self._in_shell = False
         self._ident = 0
@@ -93,7 +94,11 @@ class Session:
         return io.TextIOWrapper(io.BufferedReader(TtyReader(self._source)), encoding="utf-8", errors="replace")
 
     def _open_output(self) -> TextIO:
-        return open(self._fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+        # A descriptor of its own: what a stream could not write, its end tries again, and the number
+        # of a closed terminal may belong to another session by then.
+        stream = open(os.dup(self._fd), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        self._outputs.append(stream)
+        return stream
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -118,6 +123,7 @@ class Session:
         with suppress(KeyboardInterrupt):
             _interrupts.hold()
         _interrupts.direct_to_this_thread(self._fd)
+        _interrupts.show_tracebacks_on_quit()
         self._set_up_terminal()
         asyncio.set_event_loop(self._loop)
         with _environment.entered(self.environment):
@@ -174,19 +180,21 @@ class Session:
         """Ends the session; what its threads print from now on goes to the log."""
         self._close_loop()
         environment = self.environment
-        for stream in (environment.stdout, environment.stderr):
-            # It may be closed or None, or the terminal gone.
-            with suppress(AttributeError, OSError, ValueError):
-                stream.flush()
         environment.stdout = environment.stderr = _log.stream(self.name)
         environment.stdin = open(os.devnull)  # noqa: SIM115  (as long as the session's threads live)
+        for stream in self._outputs:
+            # The terminal may have gone.
+            with suppress(OSError):
+                stream.close()
         if self._owns_fd:
             os.close(self._fd)
 
     def _say(self, text: str) -> None:
         """Tells the user something, whatever has become of `sys.stdout`."""
-        self._messages.write(text + "\n")
-        self._messages.flush()
+        # Nobody is there to read it when the terminal has gone.
+        with suppress(OSError):
+            self._messages.write(text + "\n")
+            self._messages.flush()
 
     def _mend_streams(self) -> None:
         """Writes out what was printed; opens anew what a program has closed."""

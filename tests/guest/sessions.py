@@ -1,0 +1,141 @@
+"""Sessions over pseudo-terminals, driven from inside; runs in the guest."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import ExitStack, suppress
+
+from kernel.shell import Session
+
+_PROMPT = ">>> "
+
+
+class User:
+    """Types at a session's terminal and reads what it shows."""
+
+    def __init__(self, name: str) -> None:
+        self._master, terminal = os.openpty()
+        self.session = Session(os.ttyname(terminal), terminal="dumb", name=name)
+        os.close(terminal)
+        self.thread = self.session.start()
+        self._shown = ""
+        self.expect(_PROMPT)
+
+    def __enter__(self) -> User:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._master)
+        self.thread.join(20)
+        assert not self.thread.is_alive(), "the session goes on without its terminal"
+
+    def send(self, data: bytes) -> None:
+        """Types bytes."""
+        while data:
+            data = data[os.write(self._master, data[:1024]) :]
+
+    def expect(self, text: str, timeout: float = 20.0) -> str:
+        """Waits until `text` is shown; returns what was shown before it since the last call."""
+        deadline = time.monotonic() + timeout
+        while text not in self._shown:
+            ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{text!r} was not shown within {timeout} s, but {self._shown[-300:]!r}"
+            self._shown += os.read(self._master, 65536).decode(errors="replace")
+        before, _, self._shown = self._shown.partition(text)
+        return before.replace("\r\n", "\n")
+
+    def run(self, line: str, timeout: float = 20.0) -> str:
+        """Types a line; returns what it prints, without its echo."""
+        self.send(line.encode() + b"\r")
+        self.expect(line.splitlines()[-1] + "\r\n", timeout)
+        return self.expect(_PROMPT, timeout)
+
+
+def talk(lines: list[str]) -> list[str]:
+    """Has a session run lines; returns what each printed."""
+    with User("talk") as user:
+        return [user.run(line) for line in lines]
+
+
+def crowd(count: int) -> list[list[str]]:
+    """Has many sessions at once each keep a name, a directory and its output; returns what each shows."""
+    with ExitStack() as stack:
+        users = [stack.enter_context(User(f"user{number}")) for number in range(count)]
+        for number, user in enumerate(users):
+            user.run(f"import os, threading, sys; mine = {number}; os.makedirs('/tmp/crowd{number}', exist_ok=True)")
+            user.run(f"cwd = '/tmp/crowd{number}'")
+        # In all of them at the same time.
+        line = "t = threading.Thread(target=lambda: print('thread', mine, os.getcwd())); t.start(); t.join()"
+        for user in users:
+            user.send(line.encode() + b"\r")
+        shown = []
+        for user in users:
+            user.expect("t.join()\r\n")
+            shown.append([user.expect(_PROMPT), user.run("pwd"), user.run("mine, _ == None if '_' in globals() else 0")])
+    return shown
+
+
+def delay_beside_a_spinner() -> list[float]:
+    """Returns how long `1+1` takes in one session while another is in an endless loop; then Ctrl-C ends that."""
+    with User("busy") as busy, User("other") as other:
+        busy.send(b"exec('while True: pass')\r")
+        busy.expect("pass')\r\n")
+        delays = []
+        for _ in range(10):
+            start = time.monotonic()
+            assert other.run("1+1") == "2\n"
+            delays.append(time.monotonic() - start)
+        busy.send(b"\x03")
+        assert busy.expect(_PROMPT).endswith("KeyboardInterrupt\n")
+        assert busy.run("6*7") == "42\n"
+    return delays
+
+
+def late_words() -> str:
+    """Returns the log's line about what a thread printed after its session's end."""
+    word = os.urandom(8).hex()
+    with User("short") as user:
+        user.run("import threading, time")
+        user.run(f"threading.Thread(target=lambda: (time.sleep(1), print('late {word}'))).start()")
+        user.send(b"exit()\r")
+        user.thread.join(10)
+    time.sleep(2)
+    fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    found = "nothing"
+    with suppress(BlockingIOError):
+        while found == "nothing":
+            line = os.read(fd, 8192).decode()
+            if word in line:
+                found = line.partition(";")[2].replace(word, "WORD").strip()
+    os.close(fd)
+    return found
+
+
+def survives(data_size: int) -> list[str]:
+    """Sends a line of so many bytes, then random bytes; returns what is said of the line, and of 1+1 after it all."""
+    with User("victim") as user:
+        user.send(b"x = '" + b"a" * data_size + b"'\r")
+        said = user.expect("\nthe line is too long", 60) and "the line is too long" + user.expect(_PROMPT)
+        # Ctrl-D at the start of a line would end the session, as it should.
+        user.send(os.urandom(4096).replace(b"\x04", b"") + b"\x03\r")
+        time.sleep(1)
+        user.send(b"\r\x03")
+        word = os.urandom(4).hex()
+        time.sleep(1)
+        user.send(f"print('{word}'[::-1])\r".encode())
+        user.expect(word[::-1])
+        user.expect(_PROMPT)
+        return [said.strip(), user.run("1+1")]
+
+
+def paste(count: int) -> str:
+    """Pastes many lines at once; returns the sum that they make."""
+    with User("paste") as user:
+        user.run("total = 0")
+        user.send(b"".join(b"total += %d\r" % number for number in range(count)))
+        user.send(b"print('sum', total)\r")
+        user.expect("sum " + str(sum(range(count))), 60)
+        user.expect(_PROMPT)
+        return user.run("total")
