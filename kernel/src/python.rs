@@ -18,7 +18,7 @@ pub const EXECUTABLE: &str = "/usr/bin/python3";
 /// no longer needs (docs/memory-map.md): no arenas, which it never unmaps and whose huge objects
 /// survive a refusal badly, no segments that are committed whole, and no free pages kept by threads
 /// that have ended.
-const DEFAULT_ENVIRONMENT: [(&str, &str); 10] = [
+const DEFAULT_ENVIRONMENT: [(&str, &str); 11] = [
     ("HOME", "/home"),
     ("LANG", "C.UTF-8"),
     // What musl takes getlogin(3) from.
@@ -27,6 +27,8 @@ const DEFAULT_ENVIRONMENT: [(&str, &str); 10] = [
     ("MIMALLOC_ARENA_RESERVE", "0"),
     ("MIMALLOC_EAGER_COMMIT", "0"),
     ("PATH", "/bin"),
+    // With the GIL, too, what a thread prints goes to the session that started it.
+    ("PYTHON_THREAD_INHERIT_CONTEXT", "1"),
     ("TERM", "xterm-256color"),
     ("TMPDIR", "/tmp"),
     ("USER", "root"),
