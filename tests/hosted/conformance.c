@@ -1,6 +1,7 @@
 /* Every function of <pthread.h>, <semaphore.h> and <threads.h>, and the error numbers
- * POSIX.1-2024 gives them, through musl's headers. Prints one line per failed check, then
- * `N checks, M failed`; exits with 1 if there were any. An argument chooses one group, or `all`.
+ * POSIX.1-2024 gives them, through musl's headers; and that registers stay a thread's own.
+ * Prints one line per failed check, then `N checks, M failed`; exits with 1 if there were any.
+ * An argument chooses one group, or `all`.
  *
  * Where POSIX leaves a choice ("may fail"), the check states what pthread-shim chose. */
 #include "conformance.h"
@@ -63,6 +64,7 @@ int main(int argc, char **argv)
 		{ "conditions", conditions }, { "rwlocks", rwlocks },
 		{ "barriers_and_spin_locks", barriers_and_spin_locks }, { "semaphores", semaphores },
 		{ "signals", signals }, { "cancellation", cancellation }, { "c11", c11 },
+		{ "registers", registers },
 	};
 	setvbuf(stdout, 0, _IOLBF, 0);
 	streams(early);

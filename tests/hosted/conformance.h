@@ -58,6 +58,7 @@ void semaphores(void);
 void signals(void);
 void cancellation(void);
 void c11(void);
+void registers(void);
 /* Takes a stream that was opened before the first thread started. */
 void streams(FILE *early);
 
