@@ -30,16 +30,16 @@ run-x86_64: ## the same for x86_64, whatever the host
 run-arm64: ## the same for 64-bit ARM
 	@TARGET_ARCH=arm64 $(HARNESS) run
 
-test: ## host tests, loom, then machines: exit code 0 only if all passed
+test: ## host tests, loom, then machines of both architectures: exit code 0 only if all passed
 	@$(HARNESS) test
 
-test-x86_64: ## the same for x86_64, whatever the host
+test-x86_64: ## the same with machines of x86_64 alone
 	@TARGET_ARCH=x86_64 $(HARNESS) test
 
-test-arm64: ## the same for 64-bit ARM (not available yet)
+test-arm64: ## the same with machines of 64-bit ARM alone
 	@TARGET_ARCH=arm64 $(HARNESS) test
 
-boot-test: ## the tests that boot machines alone; PYTEST_ARGS="-k name" picks
+boot-test: ## the tests that boot machines alone, of one architecture; PYTEST_ARGS="-k name" picks
 	@$(HARNESS) boot-test
 
 bench: ## measure against Linux in the same QEMU; results below build/bench/

@@ -1,22 +1,42 @@
-"""What the boot tests share: the settings, and machines to start."""
+"""What the tests share: one suite for every architecture, and machines to start."""
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from harness import settings
-from harness.machines import TRANSCRIPTS, Machines, Shape
+from harness.machines import Machines, Shape
 from harness.serial import Guest
+from harness.settings import ARCHITECTURES, Settings
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Makes a test that needs an image one test for each architecture, or for the one that it is about."""
+    if "chosen" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("architecture")
+    # The very strings of ARCHITECTURES: pytest keeps a fixture while its parameter is the same object.
+    about = [arch for arch in ARCHITECTURES if marker is None or arch in marker.args]
+    tested = {each.arch for each in settings.tested()}
+    # Where none is left, the report says what was not run.
+    other = pytest.mark.skip(reason=f"about {' and '.join(about)} alone")
+    found = [arch for arch in about if arch in tested]
+    metafunc.parametrize("chosen", found or [pytest.param(about[0], marks=other)], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def machines() -> Iterator[Machines]:
-    """Starts machines of the build that the environment chooses; ends them all."""
-    shutil.rmtree(TRANSCRIPTS, ignore_errors=True)
-    started = Machines(settings.read())
+def chosen(request: pytest.FixtureRequest) -> Settings:
+    """The settings of the environment, for the architecture that is tested."""
+    return settings.read({**os.environ, "TARGET_ARCH": request.param})
+
+
+@pytest.fixture(scope="session")
+def machines(chosen: Settings) -> Iterator[Machines]:
+    """Starts machines of one build; ends them all."""
+    started = Machines(chosen)
     yield started
     started.close()
 
@@ -27,8 +47,15 @@ def guest(machines: Machines) -> Guest:
     return machines.shared(Shape())
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test that starts a machine."""
+    """Marks every test that starts a machine; puts those without an image first, then one architecture after the other."""
     for item in items:
         if {"machines", "guest"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.boot)
+
+    def place(item: pytest.Item) -> int:
+        arch = item.callspec.params.get("chosen") if hasattr(item, "callspec") else None
+        return ARCHITECTURES.index(arch) if arch else -1
+
+    items.sort(key=place)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from harness.machines import Machines, Shape
+from harness.toolchain import host_architecture
 
 
+@pytest.mark.architecture("x86_64")
+@pytest.mark.skipif(host_architecture() != "x86_64", reason="Debian has GRUB for the PC on PCs alone")
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
 def test_iso_boots_to_the_prompt(machines: Machines, firmware: str) -> None:
     with machines.prompt(Shape(), iso=True, firmware=firmware) as prompt:

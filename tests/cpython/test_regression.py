@@ -100,8 +100,14 @@ class Runner:
 def runner(machines: Machines, request: pytest.FixtureRequest) -> Iterator[Runner]:
     """The runner of the modules that were selected, started when the first result is asked for."""
     machines.close()
-    selected = {item.name for item in request.session.items}
-    started = Runner(machines, [name for name in MODULES if f"test_module[{name}]" in selected])
+    selected = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and "runner" in item.fixturenames
+        and item.callspec.params["chosen"] == machines.settings.arch
+    }
+    started = Runner(machines, [name for name in MODULES if name in selected])
     yield started
     started.close()
 

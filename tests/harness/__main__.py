@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import images, iso, qemu, setup
 from harness.paths import BUILD, REPOSITORY
 from harness.progress import Progress, StepFailed, run
-from harness.settings import BadSetting, Settings, read
+from harness.settings import BadSetting, Settings, read, tested
 
 #: Where each `make run` leaves the process id of its QEMU as the name of a file, for `make stop`.
 RUNNING = BUILD / "running"
@@ -58,7 +58,7 @@ def write_iso(settings: Settings) -> int:
     progress.next("set-up")
     if settings.arch != "x86_64":
         raise BadSetting(f"TARGET_ARCH={settings.arch}: discs are for x86_64 alone")
-    setup.ensure("iso", progress)
+    setup.ensure("iso", progress, settings.arch)
     found = images.build_images(settings, tests=False)
     output = found.folder / "pythonos.iso"
     progress.next("disc")
@@ -70,15 +70,9 @@ def write_iso(settings: Settings) -> int:
 
 def test(settings: Settings) -> int:
     """Builds, then runs the host tests (cargo, loom) and the tests that boot machines (pytest)."""
-    progress = Progress(1)
-    progress.next("set-up")
-    if settings.arch != "x86_64":
-        raise BadSetting(
-            f"TARGET_ARCH={settings.arch}: `make test` has tests that are about the PC; "
-            'TARGET_ARCH=arm64 make boot-test PYTEST_ARGS="tests/faults tests/prompt" runs those you name'
-        )
-    setup.ensure("test", progress, settings.arch)
-    images.build_images(settings, tests=True)
+    set_up(settings)
+    for chosen in tested():
+        images.build_images(chosen, tests=True)
     cargo = Progress(2)
     cargo.next("host tests")
     with cargo.working("cargo test"):
@@ -86,7 +80,7 @@ def test(settings: Settings) -> int:
     cargo.next("loom")
     with cargo.working("every interleaving of the locks"):
         run_loom()
-    return pytest(settings, sys.argv[2:])
+    return pytest(sys.argv[2:])
 
 
 def no_comparison() -> str | None:
@@ -107,24 +101,25 @@ def run_loom() -> None:
     run(command, "loom", cwd=REPOSITORY, env=environment)
 
 
-def pytest(settings: Settings, arguments: Sequence[str]) -> int:
-    """Runs pytest with its output on this terminal; returns its exit code."""
+def pytest(arguments: Sequence[str], **environment: str) -> int:
+    """Runs pytest with its output on this terminal, and `environment` added to its own; returns its exit code."""
     python = setup.python_with("pytest")
     if python is None:
         raise StepFailed("no pytest (try `make setup`)")
     words = [*arguments, *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
     if not any(not word.startswith("-") for word in words):
         words.append("tests")
-    return subprocess.run([python, "-m", "pytest", *words], cwd=REPOSITORY, check=False).returncode
+    command = [python, "-m", "pytest", *words]
+    return subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **environment}, check=False).returncode
 
 
 def boot_test(settings: Settings) -> int:
-    """Builds, then runs the tests that boot machines."""
+    """Builds, then runs the tests that boot machines, of one architecture."""
     progress = Progress(1)
     progress.next("set-up")
     setup.ensure("test", progress, settings.arch)
     images.build_images(settings, tests=True)
-    return pytest(settings, sys.argv[2:])
+    return pytest(sys.argv[2:], TARGET_ARCH=settings.arch)
 
 
 def bench(settings: Settings) -> int:
@@ -171,7 +166,7 @@ def set_up(settings: Settings) -> int:
     """Installs what building and testing need."""
     progress = Progress(1)
     progress.next("set-up")
-    setup.ensure("test", progress, settings.arch)
+    setup.ensure("test", progress, *(chosen.arch for chosen in tested()))
     print("everything is there")
     return 0
 

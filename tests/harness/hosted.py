@@ -113,6 +113,7 @@ def build_conformance_image(settings: Settings) -> Path:
             ],
             log,
         )  # fmt: skip
+        link.flatten(output, target, log)
     return output
 
 

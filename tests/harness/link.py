@@ -131,9 +131,14 @@ def link(parts: Parts, target: Target, work: Path, output: Path, log: str) -> No
             f"the second link moved {len(moved)} functions, as {moved[0]}: is .ksyms last in {parts.script}?"
         )
     first.unlink()
-    if target.is_flat:
-        run([toolchain.OBJCOPY, "-O", "binary", second, flat_image(output)], log)
     second.replace(output)
+    flatten(output, target, log)
+
+
+def flatten(image: Path, target: Target, log: str) -> None:
+    """Writes the flat form of an image beside it where boot loaders want that."""
+    if target.is_flat:
+        run([toolchain.OBJCOPY, "-O", "binary", image, flat_image(image)], log)
 
 
 def flat_image(image: Path) -> Path:

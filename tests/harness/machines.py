@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from harness.serial import Guest, Prompt
 from harness.settings import Settings
 
 AGENT = ("/tests/agent.py",)
-#: Where the console of every machine of a test run is kept, by number.
+#: Where the console of every machine of a test run is kept, by build and number.
 TRANSCRIPTS = BUILD / "test"
 
 
@@ -36,6 +37,7 @@ class Options(TypedDict, total=False):
     restarts: bool
     iso: bool
     firmware: str
+    machine: str
     cpu: str
     devices: Sequence[str]
     qemu: Sequence[str]
@@ -46,6 +48,8 @@ class Machines:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._transcripts = TRANSCRIPTS / settings.config
+        shutil.rmtree(self._transcripts, ignore_errors=True)
         self._numbers = itertools.count(1)
         self._shared: dict[Shape, tuple[Guest, ExitStack]] = {}
 
@@ -97,7 +101,7 @@ class Machines:
             stack.close()
 
     def _transcript(self, kind: str, shape: Shape) -> Path:
-        return TRANSCRIPTS / f"{next(self._numbers):03}-{kind}-{shape.cpus}cpu-{shape.memory}.log"
+        return self._transcripts / f"{next(self._numbers):03}-{kind}-{shape.cpus}cpu-{shape.memory}.log"
 
 
 class HostLoad:

@@ -76,6 +76,7 @@ def command(
     restarts: bool = False,
     iso: bool = False,
     firmware: str = "bios",
+    machine: str = "",
     cpu: str = "",
     devices: Sequence[str] = DEVICES,
     qemu: Sequence[str] = (),
@@ -85,9 +86,9 @@ def command(
 
     `tests` takes the image with CPython's C test modules; `interactive` puts QEMU's monitor on the
     terminal beside the console (Ctrl-A C, Ctrl-A X); without `restarts` a reboot ends QEMU; `iso`
-    boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `cpu` is the model
-    of the CPUs in QEMU's words if it is not the usual one; `devices` are what `-device` says; `qemu` is another
-    QEMU's command, with arguments of its own.
+    boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `machine` and `cpu` are
+    the kind of machine and the model of its CPUs in QEMU's words if they are not the usual ones; `devices` are
+    what `-device` says; `qemu` is another QEMU's command, with arguments of its own.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
@@ -95,7 +96,7 @@ def command(
     found = images.images(settings)
     line = kernel_command_line(append, python_argv)
     words = [*(qemu or [BINARIES[settings.arch]])]
-    words += ["-nodefaults", "-no-user-config", "-machine", MACHINES[settings.arch], "-display", "none"]
+    words += ["-nodefaults", "-no-user-config", "-machine", machine or MACHINES[settings.arch], "-display", "none"]
     words += ["-accel", "tcg,thread=multi" if kind == "tcg" else kind]
     words += ["-cpu", cpu or CPUS[settings.arch], "-smp", str(number), "-m", f"{mib}M"]
     if interactive:
@@ -118,12 +119,12 @@ def command(
             words += ["-bios", str(uefi_firmware())]
     else:
         initrd = found.initrd(mib, tests and mib >= 512)
-        words += ["-kernel", str(_boot_file(settings, found.kernel(tests))), "-initrd", str(initrd)]
+        words += ["-kernel", str(boot_file(settings, found.kernel(tests))), "-initrd", str(initrd)]
         words += ["-append", line]
     return words
 
 
-def _boot_file(settings: Settings, kernel: Path) -> Path:
+def boot_file(settings: Settings, kernel: Path) -> Path:
     """Returns the form of an image that QEMU's `-kernel` takes."""
     return link.flat_image(kernel) if TARGETS[settings.arch].is_flat else kernel
 

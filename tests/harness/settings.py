@@ -68,6 +68,13 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def tested(environ: Mapping[str, str] | None = None) -> tuple[Settings, ...]:
+    """Returns the settings of each architecture to test: of `TARGET_ARCH`, or of all where it is not set."""
+    values = os.environ if environ is None else environ
+    arches = (values["TARGET_ARCH"],) if values.get("TARGET_ARCH") else ARCHITECTURES
+    return tuple(read({**values, "TARGET_ARCH": arch}) for arch in arches)
+
+
 def _number(name: str, text: str, low: int, high: int) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text) or not low <= int(text) <= high:
         raise BadSetting(f"{name}={text}: want a number from {low} to {high}")

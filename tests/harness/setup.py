@@ -49,8 +49,8 @@ def _c_library() -> bool:
     return Path(answer.strip()).is_absolute()
 
 
-def _linux_headers() -> bool:
-    return uapi.present(toolchain.TARGETS["x86_64"])
+def _linux_headers(arch: str) -> Callable[[], bool]:
+    return lambda: uapi.present(toolchain.TARGETS[arch])
 
 
 def _python_module(name: str) -> Callable[[], bool]:
@@ -59,7 +59,7 @@ def _python_module(name: str) -> Callable[[], bool]:
 
 BUILD = (
     Need("a C compiler for this machine", ("gcc", "libc6-dev"), _c_library),
-    Need("Linux's headers", ("linux-libc-dev",), _linux_headers),
+    Need("Linux's headers", ("linux-libc-dev",), _linux_headers(host_architecture())),
     Need("make", ("make",), _tool("make")),
     Need("clang 19", ("clang-19",), _tool("clang-19")),
     # bindgen reads CPython's headers with it.
@@ -69,10 +69,22 @@ BUILD = (
         "LLVM 19's tools", ("llvm-19",), lambda: all(map(shutil.which, ("llvm-ar-19", "llvm-objcopy-19", "llvm-nm-19")))
     ),
 )
-RUN = (Need("QEMU", ("qemu-system-x86",), _tool("qemu-system-x86_64")),)
-# For arm64, on a host of another architecture or the same.
-ARM64_BUILD = (Need("gcc's helpers for arm64", ("gcc-aarch64-linux-gnu",), _tool("aarch64-linux-gnu-gcc")),)
-ARM64_RUN = (Need("QEMU for arm64", ("qemu-system-arm",), _tool("qemu-system-aarch64")),)
+#: What building for an architecture takes on hosts of another one.
+CROSS = {
+    "x86_64": (
+        Need("gcc's helpers for x86_64", ("gcc-x86-64-linux-gnu",), _tool("x86_64-linux-gnu-gcc")),
+        Need("Linux's headers for x86_64", ("linux-libc-dev-amd64-cross",), _linux_headers("x86_64")),
+    ),
+    "arm64": (
+        Need("gcc's helpers for arm64", ("gcc-aarch64-linux-gnu",), _tool("aarch64-linux-gnu-gcc")),
+        Need("Linux's headers for arm64", ("linux-libc-dev-arm64-cross",), _linux_headers("arm64")),
+    ),
+}
+QEMU = {
+    "x86_64": Need("QEMU", ("qemu-system-x86",), _tool("qemu-system-x86_64")),
+    "arm64": Need("QEMU for arm64", ("qemu-system-arm",), _tool("qemu-system-aarch64")),
+}
+#: Discs are for x86_64, and Debian has GRUB for the PC on PCs alone.
 ISO = (
     Need("GRUB's tools", ("grub-common",), _tool("grub-mkrescue")),
     Need("GRUB for BIOS", ("grub-pc-bin",), _any_path("/usr/lib/grub/i386-pc/modinfo.sh")),
@@ -80,8 +92,9 @@ ISO = (
     Need("xorriso", ("xorriso",), _tool("xorriso")),
     Need("mtools", ("mtools",), _tool("mformat")),
 )
-TEST = (
-    Need("pytest", ("python3-pytest",), _python_module("pytest")),
+TEST = (Need("pytest", ("python3-pytest",), _python_module("pytest")),)
+ISO_TEST = (
+    *ISO,
     Need("UEFI firmware", ("ovmf",), _any_path("/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF.fd")),
 )
 CHECK = (Need("mypy", ("mypy",), _python_module("mypy")),)
@@ -90,9 +103,9 @@ RUFF = (Need("Python's venv", ("python3-venv",), _python_module("ensurepip")),)
 RUFF_VERSION = "0.17.6"
 GROUPS = {
     "build": BUILD,
-    "run": BUILD + RUN,
+    "run": BUILD,
     "iso": BUILD + ISO,
-    "test": BUILD + RUN + ISO + TEST,
+    "test": BUILD + TEST,
     "check": CHECK,
     "ruff": RUFF,
 }
@@ -123,22 +136,26 @@ def ruff(progress: Progress) -> Path:
     return program
 
 
-def needs(group: str, arch: str, host: str) -> list[Need]:
-    """Returns what `group` takes for machines of `arch` on a host of architecture `host`."""
+def needs(group: str, arches: Iterable[str], host: str) -> list[Need]:
+    """Returns what `group` takes for machines of `arches` on a host of architecture `host`."""
     found = list(GROUPS[group])
-    if arch == "arm64":
-        found = [ARM64_RUN[0] if need is RUN[0] else need for need in found]
-        found += ARM64_BUILD if host != "arm64" else ()
+    for arch in arches:
+        if group in ("run", "test"):
+            found.append(QEMU[arch])
+        if arch != host:
+            found += CROSS[arch]
+        if (group, arch, host) == ("test", "x86_64", "x86_64"):
+            found += ISO_TEST
     return found
 
 
-def ensure(group: str, progress: Progress, arch: str = "x86_64") -> None:
+def ensure(group: str, progress: Progress, *arches: str) -> None:
     """Makes sure that everything for `group` is there; raises `SetupMissing` if the user has to act.
 
-    `arch` is the architecture of the machines that are to be built and run.
+    `arches` are the architectures of the machines that are to be built and run.
     """
     _check_cache(cache())
-    missing = [need for need in needs(group, arch, host_architecture()) if not need.present()]
+    missing = [need for need in needs(group, arches, host_architecture()) if not need.present()]
     if missing:
         _install(missing, progress)
     _ensure_rust(progress)

@@ -17,6 +17,7 @@ from harness import fetch, image, images, link, musl, qemu, settings, setup, too
 from harness.link import Symbol
 from harness.paths import REPOSITORY
 from harness.progress import Progress
+from harness.settings import Settings
 
 
 def read_cpio(data: bytes) -> dict[str, tuple[int, bytes, int]]:
@@ -126,6 +127,13 @@ def test_settings_reject_what_means_nothing() -> None:
             settings.read({"TARGET_ARCH": "x86_64", name: value})
 
 
+def test_tests_are_for_every_architecture_unless_one_is_chosen() -> None:
+    assert [each.config for each in settings.tested({})] == ["x86_64-ft", "arm64-ft"]
+    assert [each.arch for each in settings.tested({"TARGET_ARCH": "aarch64"})] == ["arm64"]
+    with pytest.raises(settings.BadSetting, match="TARGET_ARCH"):
+        settings.tested({"TARGET_ARCH": "vax"})
+
+
 def test_memory_is_read_as_qemu_reads_it() -> None:
     assert [settings.memory_mib(text) for text in ("128M", "1G", "1g", "2048", "512MB")] == [128, 1024, 1024, 2048, 512]
 
@@ -193,9 +201,8 @@ def test_every_excluded_source_of_musl_has_a_reason() -> None:
     assert helpers == {name for name in kept if name.startswith("src/thread/")}
 
 
-def test_c_takes_what_imports_txt_says(tmp_path: Path) -> None:
+def test_c_takes_what_imports_txt_says(chosen: Settings, tmp_path: Path) -> None:
     """No symbol creeps into the C surface unseen, and none is promised that nobody takes."""
-    chosen = settings.read()
     libraries = images.build_libraries(chosen, Progress(images.STEPS))
     parts = images.image_parts(libraries, toolchain.TARGETS[chosen.arch], tmp_path, tests=True)
     taken = set(link.c_imports(parts, tmp_path))
@@ -205,8 +212,7 @@ def test_c_takes_what_imports_txt_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tests", [False, True])
-def test_image_has_none_of_musls_thread_scheduling_or_waiting(tests: bool) -> None:
-    chosen = settings.read()
+def test_image_has_none_of_musls_thread_scheduling_or_waiting(chosen: Settings, tests: bool) -> None:
     found = images.build_images(chosen, tests=tests)
     link_map = Path(f"{found.kernel(tests)}.map")
     assert "libc.a(fopen.o)" in link_map.read_text()
@@ -214,13 +220,19 @@ def test_image_has_none_of_musls_thread_scheduling_or_waiting(tests: bool) -> No
 
 
 def test_arm64_takes_its_own_tools_machine_and_ports() -> None:
-    packages = {package for need in setup.needs("run", "arm64", "x86_64") for package in need.packages}
-    assert {"qemu-system-arm", "gcc-aarch64-linux-gnu"} <= packages
+    packages = {package for need in setup.needs("run", ["arm64"], "x86_64") for package in need.packages}
+    assert {"qemu-system-arm", "gcc-aarch64-linux-gnu", "linux-libc-dev-arm64-cross"} <= packages
     assert "qemu-system-x86" not in packages
-    on_arm = {package for need in setup.needs("run", "arm64", "arm64") for package in need.packages}
+    on_arm = {package for need in setup.needs("run", ["arm64"], "arm64") for package in need.packages}
     assert "gcc-aarch64-linux-gnu" not in on_arm
-    for_x86 = {package for need in setup.needs("run", "x86_64", "x86_64") for package in need.packages}
+    for_x86 = {package for need in setup.needs("run", ["x86_64"], "x86_64") for package in need.packages}
     assert not {"qemu-system-arm", "gcc-aarch64-linux-gnu"} & for_x86
+    for both in (("x86_64", "arm64"), ("arm64", "x86_64")):
+        for_tests = {package for need in setup.needs("test", both, both[0]) for package in need.packages}
+        assert {"qemu-system-x86", "qemu-system-arm", "python3-pytest"} <= for_tests
+        assert {"gcc-aarch64-linux-gnu", "gcc-x86-64-linux-gnu", "grub-pc-bin"} & for_tests == (
+            {"gcc-aarch64-linux-gnu", "grub-pc-bin"} if both[0] == "x86_64" else {"gcc-x86-64-linux-gnu"}
+        )
     arm = settings.read({"TARGET_ARCH": "aarch64"})
     assert (arm.arch, arm.repl_host_port, arm.file_host_port) == ("arm64", 5556, 17002)
     command = qemu.command(arm, cpus=3)

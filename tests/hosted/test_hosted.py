@@ -9,8 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from harness import musl, settings
+from harness import musl
 from harness.hosted import Hosted, build_hosted
+from harness.settings import Settings
+from harness.toolchain import host_architecture
 
 #: CPython's own tests of threads and of what is made of them.
 MODULES = (
@@ -54,33 +56,38 @@ TIMEOUT = 300
 #: How many modules run at the same time.
 AT_A_TIME = 4
 
+pytestmark = [
+    pytest.mark.architecture(host_architecture()),
+    pytest.mark.skipif(host_architecture() != "x86_64", reason="hosted mode knows Linux's calls on x86_64 alone"),
+]
+
 Runs = dict[str, "Future[subprocess.CompletedProcess[str]]"]
 
 
 @pytest.fixture(scope="session")
-def hosted() -> Hosted:
+def hosted(chosen: Settings) -> Hosted:
     """The programs, built from what the image is built from."""
-    return build_hosted(settings.read())
+    return build_hosted(chosen)
 
 
 @pytest.fixture(scope="session")
 def runs(hosted: Hosted, request: pytest.FixtureRequest) -> Iterator[Runs]:
     """The runs of the test modules that were asked for, several at a time: most of them wait, for sleeps."""
-    chosen = [
+    names = [
         item.callspec.params["name"]
         for item in request.session.items
         if isinstance(item, pytest.Function) and "runs" in item.fixturenames
     ]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         command = ["-c", RUN, f"--timeout={TIMEOUT - 60}"]
-        yield {name: pool.submit(hosted.run_python, [*command, name], TIMEOUT) for name in chosen}
+        yield {name: pool.submit(hosted.run_python, [*command, name], TIMEOUT) for name in names}
         pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("name", [*MODULES, *(f"test_free_threading.{name}" for name in FREE_THREADING)])
-def test_cpython_module_passes(runs: Runs, name: str) -> None:
+def test_cpython_module_passes(runs: Runs, chosen: Settings, name: str) -> None:
     result = runs[name].result()
-    if name.startswith("test_free_threading") and not settings.read().free_threading:
+    if name.startswith("test_free_threading") and not chosen.free_threading:
         pytest.skip("a build with the GIL")
     assert result.returncode == 0, result.stdout[-4000:]
     assert re.search(r"^Total tests: run=[1-9]", result.stdout, re.M), result.stdout[-4000:]

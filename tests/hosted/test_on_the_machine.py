@@ -8,21 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from harness import qemu, settings
+from harness import qemu
 from harness.hosted import build_conformance_image
+from harness.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def image() -> Path:
+def image(chosen: Settings) -> Path:
     """The image that runs the conformance test and nothing else."""
-    return build_conformance_image(settings.read())
+    return build_conformance_image(chosen)
 
 
 @pytest.mark.boot
 @pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_every_thread_function_does_what_posix_says(image: Path, cpus: int) -> None:
-    command = qemu.command(settings.read(), cpus=cpus, append=["panic=exit"], python_argv=["all"])
-    command[command.index("-kernel") + 1] = str(image)
+def test_every_thread_function_does_what_posix_says(chosen: Settings, image: Path, cpus: int) -> None:
+    command = qemu.command(chosen, cpus=cpus, append=["panic=exit"], python_argv=["all"])
+    command[command.index("-kernel") + 1] = str(qemu.boot_file(chosen, image))
     result = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False
     )

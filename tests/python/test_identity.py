@@ -6,24 +6,24 @@ import errno
 import re
 import secrets
 
-from harness import fetch
-from harness.machines import Machines
+from harness import fetch, toolchain
 from harness.serial import Guest
+from harness.settings import Settings
 
 
-def test_version_and_platform(guest: Guest) -> None:
+def test_version_and_platform(guest: Guest, chosen: Settings) -> None:
     identity = guest.call("machine.identity")
     assert identity["version"] == [3, 14, 7]
     assert identity["platform"] == "linux"
     assert identity["sysname"] == "PythonOS"
-    assert identity["machine"] == "x86_64"
+    assert identity["machine"] == toolchain.TARGETS[chosen.arch].name
     assert identity["page_size"] == 4096
     assert identity["libc"] == f"musl-{fetch.sources()['musl'].version}"
 
 
-def test_the_gil_is_as_the_build_says(guest: Guest, machines: Machines) -> None:
+def test_the_gil_is_as_the_build_says(guest: Guest, chosen: Settings) -> None:
     identity = guest.call("machine.identity")
-    free_threading = machines.settings.free_threading
+    free_threading = chosen.free_threading
     assert identity["gil"] is not free_threading
     assert identity["Py_GIL_DISABLED"] == int(free_threading)
     assert identity["abiflags"] == ("t" if free_threading else "")
