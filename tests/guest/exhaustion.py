@@ -153,10 +153,13 @@ def fill_memory(piece: int, in_thread: bool = False) -> dict[str, Any]:
 
 
 def settle() -> None:
-    """Does some ordinary work: mimalloc hands pages back while it serves other requests, some 10 ms later."""
-    for _ in range(3):
-        time.sleep(0.02)
-        [str(number) for number in range(100_000)]
+    """Does some ordinary work: mimalloc hands pages back while it serves other requests, some 10 ms later.
+
+    Little at a time, as it keeps what the last of it took.
+    """
+    for _ in range(30):
+        time.sleep(0.005)
+        [str(number) for number in range(10_000)]
 
 
 def fill_with_objects() -> str:
