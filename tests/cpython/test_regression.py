@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 
-from harness import qemu
+from harness import qemu, settings
 from harness.machines import Machines, Shape
 from harness.serial import Guest
+from harness.settings import Settings
+from harness.toolchain import host_architecture
 
 EXPECTED = tomllib.loads(Path(__file__).with_name("expected.toml").read_text())
 MODULES = sorted(EXPECTED["ran"])
@@ -38,6 +40,8 @@ TIMED = (
 )
 #: The slowest first, so that the two machines end at about the same time.
 LONG = ("test_io", "test_math", "test_free_threading")
+#: Two thirds of the time that the list takes on arm64. A session of both architectures runs them on the host's alone.
+ONCE = ("test_math", "test_free_threading")
 #: Starts a machine that gets what another one leaves of the host's CPU time.
 YIELDING = ("nice", "-n", "19")
 #: Seconds that a module may take on an emulated machine.
@@ -100,20 +104,28 @@ class Runner:
 def runner(machines: Machines, request: pytest.FixtureRequest) -> Iterator[Runner]:
     """The runner of the modules that were selected, started when the first result is asked for."""
     machines.close()
+    arch = machines.settings.arch
     selected = {
         item.callspec.params["name"]
         for item in request.session.items
         if isinstance(item, pytest.Function)
         and "runner" in item.fixturenames
-        and item.callspec.params["chosen"] == machines.settings.arch
+        and item.callspec.params["chosen"] == arch
     }
-    started = Runner(machines, [name for name in MODULES if name in selected])
+    started = Runner(machines, [name for name in MODULES if name in selected and runs_on(arch, name)])
     yield started
     started.close()
 
 
+def runs_on(arch: str, name: str) -> bool:
+    """Returns whether this session runs a module on machines of an architecture."""
+    return name not in ONCE or arch == host_architecture() or len(settings.tested()) == 1
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_module(runner: Runner, name: str) -> None:
+def test_module(runner: Runner, chosen: Settings, name: str) -> None:
+    if not runs_on(chosen.arch, name):
+        pytest.skip(f"minutes of emulation: `make test-{chosen.arch}` runs it")
     outcome = runner.results[name].result()
     causes = EXPECTED["failures"].get(name, {})
     unexplained = {test: trace for test, trace in outcome["broken"] if test not in causes}

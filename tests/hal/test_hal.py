@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from harness import settings
 from harness.serial import Guest
+from harness.settings import Settings
 
-ARCH = settings.read().arch
 NOT_THERE = "OSError: [Errno 14] nothing is mapped at this address"
 OWN = "PermissionError: [Errno 13] this memory is the kernel's own"
 OUT_OF_RANGE = "ValueError: a number is out of range"
 
 
-def test_constants(guest: Guest) -> None:
+def test_constants(guest: Guest, chosen: Settings) -> None:
     found = guest.call("hal.constants")
     expected = {
-        "ARCH": {"x86_64": "x86_64", "arm64": "aarch64"}[ARCH],
+        "ARCH": {"x86_64": "x86_64", "arm64": "aarch64"}[chosen.arch],
         "SMP_CPUS": 2, "SMP_ONLINE": 2, "SMP_WORKERS": 2, "BSP_APIC_ID": 0,
-        "PY_GIL_DISABLED": int(settings.read().free_threading),
+        "PY_GIL_DISABLED": int(chosen.free_threading),
         "PAGE_SIZE": 4096, "PAGE_READ": 1, "PAGE_WRITE": 2, "PAGE_EXEC": 4, "PAGE_DEVICE": 8,
         "LOG_DEBUG": 0, "LOG_INFO": 1, "LOG_WARN": 2, "LOG_ERROR": 3,
     }  # fmt: skip
     assert {name: found.get(name) for name in expected} == expected
 
 
-def test_the_module_needs_no_gil(guest: Guest) -> None:
+def test_the_module_needs_no_gil(guest: Guest, chosen: Settings) -> None:
     # The agent has imported the module: one that is not declared safe would have brought the GIL back.
-    assert guest.call("hal.gil_is_enabled") is not settings.read().free_threading
+    assert guest.call("hal.gil_is_enabled") is not chosen.free_threading
 
 
 def test_every_function_has_a_text_and_a_signature(guest: Guest) -> None:
@@ -134,22 +133,22 @@ def test_log(guest: Guest) -> None:
     ]  # fmt: skip
 
 
-def test_pci(guest: Guest) -> None:
+def test_pci(guest: Guest, chosen: Settings) -> None:
     vendor = guest.call("hal.outcome", "pci_config_read", 0, 0, 0, 0, 2)
-    assert vendor == {"x86_64": 0x8086, "arm64": 0x1B36}[ARCH]
+    assert vendor == {"x86_64": 0x8086, "arm64": 0x1B36}[chosen.arch]
     assert guest.call("hal.outcome", "pci_config_read", 0, 31, 7, 0, 4) == 0xFFFFFFFF
 
 
-def test_ports(guest: Guest) -> None:
-    if ARCH == "x86_64":
+def test_ports(guest: Guest, chosen: Settings) -> None:
+    if chosen.arch == "x86_64":
         # The line status register of COM1: the transmitter is empty, or at work.
         assert guest.call("hal.outcome", "inb", 0x3FD) & ~0x60 in (0, 1)
     else:
         assert guest.call("hal.outcome", "inb", 0x3FD) == "OSError: [Errno 95] this architecture has no I/O ports"
 
 
-def test_device_registers_by_physical_address(guest: Guest) -> None:
-    if ARCH == "x86_64":
+def test_device_registers_by_physical_address(guest: Guest, chosen: Settings) -> None:
+    if chosen.arch == "x86_64":
         # The HPET's vendor, as its specification says.
         assert guest.call("hal.outcome", "mmio_read32", 0xFED00000) >> 16 == 0x8086
     else:

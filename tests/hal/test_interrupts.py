@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from harness import settings
 from harness.machines import Machines, Shape
 from harness.serial import Guest
-
-ARCH = settings.read().arch
-
+from harness.settings import Settings
 
 #: An interrupt that another CPU takes at the very moment when the watch begins or ends counts for one or the other.
 CPUS = 2
@@ -36,9 +33,9 @@ def test_the_console_interrupts(guest: Guest) -> None:
     assert found and all(found)
 
 
-def test_a_pci_device_interrupts(machines: Machines) -> None:
+def test_a_pci_device_interrupts(machines: Machines, chosen: Settings) -> None:
     # On arm64 by its line: the virt machine gives slot n, pin A, the shared interrupt 3 + n % 4.
-    line = 3 if ARCH == "arm64" else None
+    line = 3 if chosen.arch == "arm64" else None
     with machines.guest(Shape(), devices=("edu",)) as guest:
         wrong, right, name, second = guest.call("hal.edu_interrupts", 200, line, timeout=60)
     assert wrong == [] and len(right) == 200 and all(right)
@@ -46,12 +43,12 @@ def test_a_pci_device_interrupts(machines: Machines) -> None:
     assert second == "ValueError: msi_alloc and irq_route did not give this vector"
 
 
-def test_vectors_of_the_kernel_stay_its_own(guest: Guest) -> None:
+def test_vectors_of_the_kernel_stay_its_own(guest: Guest, chosen: Settings) -> None:
     console = guest.call("hal.constants")["VECTOR_CONSOLE"]
     not_given = "ValueError: msi_alloc and irq_route did not give this vector"
     assert guest.call("hal.outcome", "vector_free", console) == not_given
     assert guest.call("hal.outcome", "interrupt_watch", 200) == "ValueError: nothing interrupts by this vector"
-    if ARCH == "x86_64":
+    if chosen.arch == "x86_64":
         taken = "OSError: [Errno 16] the interrupt has a handler already"
         assert guest.call("hal.outcome", "irq_route", "isa", 4) == taken
 
