@@ -17,7 +17,7 @@ use smp::{CpuId, Thread};
 
 use crate::arch::{self, Registers, guarded, power};
 use crate::cmdline::PanicAction;
-use crate::memory::STACK_GUARD_SIZE;
+use crate::memory::{self, STACK_GUARD_SIZE};
 use crate::{log, symbols};
 
 /// Stack frames that a backtrace shows: so many of the newest and of the oldest.
@@ -120,6 +120,20 @@ macro_rules! out {
         // An `Out` takes everything.
         let _ = writeln!(Out, $($text)*);
     }};
+}
+
+/// Reports that a page of C's got no frame, and ends the machine's work as configured.
+pub fn out_of_memory(registers: &Registers, address: usize) -> ! {
+    let (promised, _) = memory::frames::promised_and_reserve();
+    let [promised_kib, free_kib] =
+        [promised, memory::frames::free_count()].map(|frames| frames * (memory::PAGE_SIZE / 1024));
+    fatal(&Fault {
+        title: "out of memory",
+        details: format_args!(
+            "no frame for the page at {address:#x}; {promised_kib} KiB are promised, {free_kib} KiB free"
+        ),
+        registers: Some(registers),
+    })
 }
 
 /// Reports a fault and ends the machine's work as configured.

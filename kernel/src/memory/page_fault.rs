@@ -64,15 +64,7 @@ pub fn handle_page_fault(address: usize, access: Access, instruction: usize) -> 
         }
         Err(reason) => match user_copy::fixup(instruction) {
             Some(next) => FaultOutcome::ContinueAt(next),
-            None => {
-                if reason == FaultReason::NoMemory {
-                    crate::log::warn!(
-                        "kernel.memory",
-                        "no memory is left for the page at {address:#x}, which had been promised"
-                    );
-                }
-                FaultOutcome::Fatal(reason)
-            }
+            None => FaultOutcome::Fatal(reason),
         },
     }
 }

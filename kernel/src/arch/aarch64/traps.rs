@@ -188,6 +188,9 @@ fn on_abort(frame: &mut TrapFrame) {
         FaultOutcome::Fatal(reason) => {
             let is_signal = is_c_code(frame) && begin_page_fault(frame, reason);
             if !is_signal && !guarded::recover(frame) {
+                if reason == FaultReason::NoMemory {
+                    report::out_of_memory(frame, frame.address as usize);
+                }
                 fail(frame);
             }
         }

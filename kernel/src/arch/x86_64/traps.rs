@@ -73,6 +73,9 @@ pub extern "C" fn on_page_fault(frame: &mut TrapFrame) {
         FaultOutcome::Fatal(reason) => {
             let is_signal = is_c_code(frame) && signal::begin_page_fault(frame, address, reason);
             if !is_signal && !guarded::recover(frame) {
+                if reason == FaultReason::NoMemory {
+                    report::out_of_memory(frame, address);
+                }
                 fail(frame, Some(address));
             }
         }
