@@ -16,9 +16,9 @@ pub const EXECUTABLE: &str = "/usr/bin/python3";
 ///
 /// What CPython's mimalloc is told makes it ask for memory before it uses it, and hand back what it
 /// no longer needs (docs/memory-map.md): no arenas, which it never unmaps and whose huge objects
-/// survive a refusal badly, no segments that are committed whole, and no free pages kept by threads
-/// that have ended.
-const DEFAULT_ENVIRONMENT: [(&str, &str); 11] = [
+/// survive a refusal badly, no segments that are committed whole, no free pages kept by threads
+/// that have ended, and none kept longer because others were freed after them.
+const DEFAULT_ENVIRONMENT: [(&str, &str); 12] = [
     ("HOME", "/home"),
     ("LANG", "C.UTF-8"),
     // What musl takes getlogin(3) from.
@@ -26,6 +26,7 @@ const DEFAULT_ENVIRONMENT: [(&str, &str); 11] = [
     ("MIMALLOC_ABANDONED_PAGE_PURGE", "1"),
     ("MIMALLOC_ARENA_RESERVE", "0"),
     ("MIMALLOC_EAGER_COMMIT", "0"),
+    ("MIMALLOC_PURGE_EXTEND_DELAY", "0"),
     ("PATH", "/bin"),
     // With the GIL, too, what a thread prints goes to the session that started it.
     ("PYTHON_THREAD_INHERIT_CONTEXT", "1"),
@@ -87,12 +88,17 @@ fn environment_of(options: &Options) -> Vec<String> {
 }
 
 #[cfg(target_os = "none")]
-pub use machine::{exited, start};
+pub use machine::{exited, note_memory, start};
+
+/// The host's tests run without the interpreter.
+#[cfg(not(target_os = "none"))]
+pub fn note_memory(_is_short: bool) {}
 
 #[cfg(target_os = "none")]
 mod machine {
     use alloc::vec::Vec;
-    use core::ffi::{c_char, c_int};
+    use core::ffi::{c_char, c_int, c_long};
+    use core::sync::atomic::{AtomicUsize, Ordering};
 
     use linux_raw_sys::auxvec::{
         AT_EGID, AT_EUID, AT_GID, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM, AT_SECURE,
@@ -102,6 +108,7 @@ mod machine {
         __NR_mmap, __NR_mprotect, MAP_ANONYMOUS, MAP_NORESERVE, MAP_PRIVATE, MAP_STACK, PROT_NONE,
         PROT_READ, PROT_WRITE,
     };
+    use spin::Once;
 
     use super::{arguments, environment};
     use crate::cmdline::PanicAction;
@@ -111,7 +118,7 @@ mod machine {
     use crate::libc::random;
     use crate::libc::signal::{self, Signal};
     use crate::libc::thread::{UserStart, start_main};
-    use crate::memory::{PAGE_SIZE, user};
+    use crate::memory::{PAGE_SIZE, frames, user};
     use crate::{arch, cmdline, log, power};
 
     /// Address space for the main thread's stack; only what is touched takes memory.
@@ -128,6 +135,45 @@ mod machine {
         fn Py_BytesMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
         /// Raises KeyboardInterrupt in the calling thread (`cpython/embedding/interrupt.c`).
         safe fn pythonos_interrupt_thread(signal: c_int);
+        /// Returns and sets an option of CPython's allocator (mimalloc, "Environment options").
+        fn mi_option_get(option: c_int) -> c_long;
+        fn mi_option_set(option: c_int, value: c_long);
+    }
+
+    /// mimalloc's `mi_option_purge_delay`.
+    const PURGE_DELAY: c_int = 15;
+    /// Its value, once memory was short.
+    static USUAL_DELAY: Once<c_long> = Once::new();
+    /// For how many calls the allocator goes on giving pages back at once when memory is no longer
+    /// short: a program that lets go of what filled memory is not half done then.
+    static HASTY_CALLS: AtomicUsize = AtomicUsize::new(0);
+    /// Two calls for each slice of so many pages give all memory back.
+    const SLICE: usize = 16;
+
+    /// Says, at each call that takes memory or gives some back, whether memory is short. As long as it
+    /// is, the allocator gives free pages back as they become free, not some time after, when it
+    /// may have nothing to do with them any more.
+    ///
+    /// Two calls at once may leave what the earlier one says; the next call puts it right.
+    pub fn note_memory(is_short: bool) {
+        // Relaxed: all that is decided by them is a number that each call may change.
+        if is_short {
+            // SAFETY: it reads a table of numbers.
+            let usual = *USUAL_DELAY.call_once(|| unsafe { mi_option_get(PURGE_DELAY) });
+            set_purge_delay(usual.min(0));
+            HASTY_CALLS.store(2 * frames::total_count() / SLICE, Ordering::Relaxed);
+        } else if HASTY_CALLS.load(Ordering::Relaxed) != 0 {
+            let one_less = |left: usize| left.checked_sub(1);
+            let before = HASTY_CALLS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+            if let (Ok(1), Some(&usual)) = (before, USUAL_DELAY.get()) {
+                set_purge_delay(usual);
+            }
+        }
+    }
+
+    fn set_purge_delay(delay: c_long) {
+        // SAFETY: it writes a number of a table, which the allocator reads once for each decision.
+        unsafe { mi_option_set(PURGE_DELAY, delay) };
     }
 
     /// Starts the interpreter on the first thread of the process.

@@ -261,5 +261,6 @@ impl<M: PageMapper> AddressSpace<M> {
     /// Tells the mapper what is promised; at the end of every call that changes it.
     pub(crate) fn publish(&mut self) {
         self.mapper.set_promised(self.commit.promised());
+        self.commit.note_available(self.mapper.available_pages());
     }
 }

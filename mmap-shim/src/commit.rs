@@ -18,6 +18,7 @@
 //!   and trying there, again and again, each time for some memory more.
 //! - After the first refusal of a small request the next few are granted from the reserve, once,
 //!   until memory comes back: a traceback has to be allocated somewhere.
+//! - From a refusal on memory is *short* until it is plentiful again: for who can give some back.
 
 use crate::MapError;
 
@@ -45,10 +46,12 @@ pub struct Policy {
     pub light_divisor: usize,
     /// What small requests get from the reserve after the first refusal.
     pub grace: usize,
+    /// So many pages that nobody has or was promised end a shortage.
+    pub plenty: usize,
 }
 
 impl Default for Policy {
-    /// Large from 1 MiB on, a margin of 4 MiB, an eighth beyond 16 MiB, a grace of 2 MiB.
+    /// Large from 1 MiB on, a margin of 4 MiB, an eighth beyond 16 MiB, a grace of 2 MiB, plenty from 64 MiB on.
     fn default() -> Self {
         Policy {
             large: 256,
@@ -56,6 +59,7 @@ impl Default for Policy {
             certain: 4096,
             light_divisor: 8,
             grace: 512,
+            plenty: 16384,
         }
     }
 }
@@ -70,6 +74,7 @@ pub struct Commit {
     grace: Option<usize>,
     /// The commitment that was refused last, in pages; 0 once there would be room for it.
     refused: usize,
+    is_short: bool,
 }
 
 impl Commit {
@@ -81,6 +86,7 @@ impl Commit {
             light: 0,
             grace: None,
             refused: 0,
+            is_short: false,
         }
     }
 
@@ -98,7 +104,12 @@ impl Commit {
     /// Decides on a request of `pages` while `available` frames lie above the reserve; tells how it
     /// is to be charged.
     pub fn admit(&mut self, pages: usize, available: usize) -> Result<Charge, MapError> {
-        let room = available.saturating_sub(self.promised());
+        let decision = self.decide(pages, available.saturating_sub(self.promised()));
+        self.is_short |= decision.is_err();
+        decision
+    }
+
+    fn decide(&mut self, pages: usize, room: usize) -> Result<Charge, MapError> {
         if pages >= self.policy.large {
             return match pages.checked_add(self.policy.margin) {
                 Some(needed) if needed <= room => Ok(Charge::Full),
@@ -121,6 +132,16 @@ impl Commit {
         }
     }
 
+    /// Tells whether a request was refused and memory has not been plentiful since.
+    pub fn is_short(&self) -> bool {
+        self.is_short
+    }
+
+    /// Notes how many frames lie above the reserve: enough of them end a shortage.
+    pub fn note_available(&mut self, available: usize) {
+        self.is_short &= available.saturating_sub(self.promised()) < self.policy.plenty;
+    }
+
     /// Notes that reserved memory could not be committed.
     pub fn note_refusal(&mut self, pages: usize) {
         self.refused = pages;
@@ -128,20 +149,28 @@ impl Commit {
 
     /// Decides on a reservation of `pages`, which costs nothing by itself.
     pub fn admit_reservation(&mut self, pages: usize, available: usize) -> Result<(), MapError> {
-        let room = available.saturating_sub(self.promised());
         if self.refused == 0 || pages < self.policy.large {
             return Ok(());
         }
-        let margin = if self.refused >= self.policy.large {
-            self.policy.margin
-        } else {
-            0
-        };
-        if room < self.refused + margin {
+        if available.saturating_sub(self.promised()) < self.room_to_reserve() {
             return Err(MapError::NoMemory);
         }
         self.refused = 0;
         Ok(())
+    }
+
+    /// Tells whether somebody could have a large reservation now, and small requests for `pages` in it.
+    pub fn could_begin(&self, pages: usize, available: usize) -> bool {
+        available.saturating_sub(self.promised()) >= pages.max(self.room_to_reserve())
+    }
+
+    /// What must be there for large reservations: room for the commitment that was refused last.
+    fn room_to_reserve(&self) -> usize {
+        if self.refused >= self.policy.large {
+            self.refused + self.policy.margin
+        } else {
+            self.refused
+        }
     }
 
     /// Counts pages that were promised, or that lost their frame.
@@ -177,6 +206,7 @@ mod tests {
             certain: 0,
             light_divisor: 4,
             grace: 20,
+            plenty: 300,
         })
     }
 
@@ -218,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_short_from_a_refusal_until_it_is_plentiful() {
+        let mut commit = commit();
+        commit.note_available(0);
+        assert!(!commit.is_short(), "nobody was refused");
+        assert_eq!(commit.admit(50, 49), Err(MapError::NoMemory));
+        commit.add(Charge::Full, 20);
+        commit.note_available(319);
+        assert!(commit.is_short(), "20 of these are promised");
+        assert_eq!(commit.admit(50, 319), Ok(Charge::Light));
+        assert!(commit.is_short());
+        commit.note_available(320);
+        assert!(!commit.is_short());
+        assert_eq!(commit.admit(1000, 500), Err(MapError::NoMemory));
+        assert!(commit.is_short(), "a large request counts as well");
+    }
+
+    #[test]
     fn reservations_end_where_commitments_were_refused() {
         let mut commit = commit();
         assert_eq!(commit.admit_reservation(usize::MAX, 0), Ok(()));
@@ -237,6 +284,20 @@ mod tests {
         commit.note_refusal(150);
         assert_eq!(commit.admit_reservation(1000, 159), Err(MapError::NoMemory));
         assert_eq!(commit.admit_reservation(1000, 160), Ok(()));
+    }
+
+    #[test]
+    fn one_can_begin_where_small_requests_and_reservations_are_granted() {
+        let mut commit = commit();
+        assert!(commit.could_begin(30, 30));
+        assert!(!commit.could_begin(30, 29));
+        commit.add(Charge::Full, 5);
+        assert!(!commit.could_begin(30, 34));
+        commit.note_refusal(150);
+        assert!(!commit.could_begin(30, 164), "reservations are refused");
+        assert!(commit.could_begin(30, 165));
+        assert_eq!(commit.admit_reservation(1000, 164), Err(MapError::NoMemory));
+        assert_eq!(commit.admit_reservation(1000, 165), Ok(()));
     }
 
     #[test]

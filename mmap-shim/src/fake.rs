@@ -308,6 +308,7 @@ pub fn policy() -> Policy {
         certain: 0,
         light_divisor: 4,
         grace: 8,
+        plenty: 1000,
     }
 }
 

@@ -101,6 +101,17 @@ impl<M: PageMapper> AddressSpace<M> {
         self.areas.len()
     }
 
+    /// Tells whether memory was refused to somebody and has not been plentiful since.
+    pub fn is_short(&self) -> bool {
+        self.commit.is_short()
+    }
+
+    /// Tells whether memory suffices for somebody new, who reserves some and takes `pages` of it bit by bit.
+    pub fn could_begin(&self, pages: usize) -> bool {
+        self.commit
+            .could_begin(pages, self.mapper.available_pages())
+    }
+
     /// Returns the pages that are promised and have no frame yet (`Committed_AS`).
     pub fn outstanding(&self) -> usize {
         self.commit.outstanding()

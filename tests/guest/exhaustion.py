@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -172,3 +173,41 @@ def fill_with_objects() -> str:
         objects.clear()
         gc.collect()
         return "MemoryError"
+
+
+def fill_with_changing_sizes(seed: int, fills: int) -> list[tuple[int, int, list[int]]]:
+    """Fills memory until that fails and lets go, `fills` times, each time with another size in some threads at once.
+
+    Returns the number of threads, the size, and what the threads got in KiB. Memory that is short may keep a thread
+    from being started.
+    """
+    chance = random.Random(seed)
+    report = []
+    for _ in range(fills):
+        size = int(2 ** chance.uniform(4, 24))
+        count = chance.choice((1, 2, 4))
+        taken: list[int] = []
+
+        def fill(size: int = size, taken: list[int] = taken) -> None:
+            pieces = []
+            try:
+                while True:
+                    pieces.append(bytearray(size))
+            except MemoryError:
+                number = len(pieces)
+                pieces.clear()
+                taken.append(number * size >> 10)
+
+        threads = [threading.Thread(target=fill) for _ in range(count - 1)]
+        started = []
+        for thread in threads:
+            try:
+                thread.start()
+            except RuntimeError:
+                continue
+            started.append(thread)
+        fill()
+        for thread in started:
+            thread.join()
+        report.append((count, size, taken))
+    return report

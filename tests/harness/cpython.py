@@ -171,7 +171,8 @@ def build_cpython(
             guess = subprocess.run(["sh", work / "source" / "config.guess"], capture_output=True, text=True, check=True)
             _add_modules(work)
             flags = [*toolchain.c_flags(target), "-O3", f"-ffile-prefix-map={work}=."]
-            flags += [f"-I{library.include}" for library in static]
+            # With guard pages CPython's allocator asks before it uses again what it gave back (docs/memory-map.md).
+            flags += ["-DMI_SECURE=1", *(f"-I{library.include}" for library in static)]
             search = [f"-L{library.archive.parent}" for library in static]
             run(
                 [

@@ -4,7 +4,9 @@
 use super::dispatch::Calls;
 use super::errno::{Errno, SysResult};
 use crate::fs::fd_table::FILES;
+use crate::memory::address_space::Space;
 use crate::memory::{FaultReason, PAGE_SIZE, address_space, user};
+use crate::python;
 use linux_raw_sys::general as raw;
 use mmap_shim::{MapError, MapRequest, Mapping, Protection, Remapping, Source};
 
@@ -41,6 +43,14 @@ impl From<MapError> for Errno {
     }
 }
 
+/// Runs one of the calls that take memory or give it back, and lets CPython's allocator know whether
+/// memory is short.
+fn with_areas<R>(call: impl FnOnce(&mut Space) -> R) -> R {
+    let (result, is_short) = address_space::with(|space| (call(space), space.is_short()));
+    python::note_memory(is_short);
+    result
+}
+
 /// Maps a file or zeros; see mmap(2).
 fn sys_mmap(&[address, len, protection, flags, fd, offset]: &[usize; 6]) -> SysResult {
     let protection = Protection::from_bits_truncate(protection as u32);
@@ -64,7 +74,7 @@ fn sys_mmap(&[address, len, protection, flags, fd, offset]: &[usize; 6]) -> SysR
     let Mapping {
         address,
         wants_pages,
-    } = address_space::with(|space| space.map(request))?;
+    } = with_areas(|space| space.map(request))?;
     if wants_pages {
         // The mapping stands even if its pages cannot be had now (mmap(2), NOTES).
         let _ = address_space::populate(address, address + len, None);
@@ -91,13 +101,13 @@ fn open_file(fd: usize, protection: Protection, flags: u32) -> Result<Source, Er
 
 /// Removes mappings; see munmap(2).
 fn sys_munmap(&[address, len, ..]: &[usize; 6]) -> SysResult {
-    address_space::with(|space| space.unmap(address, len))?;
+    with_areas(|space| space.unmap(address, len))?;
     Ok(0)
 }
 
 /// Changes what may be done with memory; see mprotect(2).
 fn sys_mprotect(&[address, len, protection, ..]: &[usize; 6]) -> SysResult {
-    address_space::with(|space| space.protect(address, len, protection as u32))?;
+    with_areas(|space| space.protect(address, len, protection as u32))?;
     Ok(0)
 }
 
@@ -106,7 +116,7 @@ fn sys_mremap(&[old, old_len, new_len, flags, new, _]: &[usize; 6]) -> SysResult
     let Remapping {
         address,
         wants_pages,
-    } = address_space::with(|space| space.remap(old, old_len, new_len, flags as u32, new))?;
+    } = with_areas(|space| space.remap(old, old_len, new_len, flags as u32, new))?;
     if wants_pages {
         // As for mmap: a locked mapping that has grown stands, with or without its pages.
         let _ = address_space::populate(address, address + new_len, None);
@@ -116,7 +126,7 @@ fn sys_mremap(&[old, old_len, new_len, flags, new, _]: &[usize; 6]) -> SysResult
 
 /// Takes advice on memory; see madvise(2).
 fn sys_madvise(&[address, len, advice, ..]: &[usize; 6]) -> SysResult {
-    let populate = address_space::with(|space| space.advise(address, len, advice as u32))?;
+    let populate = with_areas(|space| space.advise(address, len, advice as u32))?;
     if let Some(access) = populate {
         address_space::populate(
             address,

@@ -16,6 +16,7 @@ use super::dispatch::{self, Calls};
 use super::errno::{Errno, SysResult};
 use super::signal::{self, SignalSet};
 use crate::fs::context;
+use crate::memory::address_space;
 use crate::memory::user::{copy_from_user, copy_to_user, store_user_u32, write_user};
 use crate::process::{self, PROCESS, ThreadData};
 use crate::{arch, log, memory};
@@ -101,6 +102,11 @@ impl Default for Scheduled {
     }
 }
 
+/// What must be there for a thread, in pages. One of CPython's takes 20 slices of 64 KiB before its
+/// first line runs, and who started it waits for ever if there is a `MemoryError` before that
+/// (python/cpython issue 140746): better the start fails.
+const FIRST_PAGES: usize = (2 << 20) / memory::PAGE_SIZE;
+
 /// Starts a thread that runs C code; calls `store_tid` before it does.
 ///
 /// # Safety
@@ -114,6 +120,9 @@ unsafe fn spawn(
     scheduled: Scheduled,
     store_tid: impl FnOnce(u32),
 ) -> Result<ThreadRef, Errno> {
+    if !address_space::with(|space| space.could_begin(FIRST_PAGES)) {
+        return Err(Errno::EAGAIN);
+    }
     let kernel_stack_top = memory::alloc_kernel_stack().ok_or(Errno::EAGAIN)?;
     let data = ThreadData::new(mask, context::current());
     data.clear_child_tid

@@ -5,7 +5,7 @@
 
 use super::mapper::MachineMapper;
 use super::tables::PageTables;
-use super::{FaultReason, PAGE_SIZE, frames};
+use super::{FaultReason, frames};
 use crate::arch::page_table::USER_RANGE;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -39,10 +39,9 @@ pub(super) fn init(tables: PageTables) -> Result<(), mmap_shim::NoMemory> {
             MachineMapper::new(tables, zeros),
             LIMITS,
             Policy {
-                // With an eighth of 256 MiB, filling it over and over with objects of other
-                // sizes ran out of frames more often; with a third of 1 GiB, what CPython's tests
-                // had freed there kept an integer of 256 MiB from being made.
-                certain: (frames::available() / 3).min((64 << 20) / PAGE_SIZE),
+                // 1000 threads still fit into 1 GiB.
+                certain: frames::available() / 3,
+                plenty: frames::available() / 2,
                 ..Policy::default()
             },
         ))
