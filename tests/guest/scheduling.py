@@ -44,14 +44,12 @@ def run_threads(count: int, rounds: int) -> list[float]:
     return [end - began for end in ends]
 
 
-def speed_ups(count: int, rounds: int, repeats: int) -> list[float]:
-    """Returns, per repeat, how many times faster `count` threads are at once than one after the other."""
-    ratios = []
+def alone_and_together(count: int, rounds: int, repeats: int) -> list[tuple[float, float]]:
+    """Returns, per repeat, the seconds that `count` threads take one after the other, and all at once."""
     run_threads(count, rounds // 10)
-    for _ in range(repeats):
-        alone = sum(run_threads(1, rounds)[0] for _ in range(count))
-        ratios.append(alone / max(run_threads(count, rounds)))
-    return ratios
+    return [
+        (sum(run_threads(1, rounds)[0] for _ in range(count)), max(run_threads(count, rounds))) for _ in range(repeats)
+    ]
 
 
 def alive_at_once(count: int) -> dict[str, float]:
