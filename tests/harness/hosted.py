@@ -120,7 +120,7 @@ def build_conformance_image(settings: Settings) -> Path:
 def _no_python(kernel: Path) -> list[str]:
     """Returns the linker's words that put nothing in the place of what the kernel's `_hal` takes from CPython.
 
-    `PyImport_AppendInittab` is not among it: the kernel calls it before `main` (no_python.c).
+    `PyImport_AppendInittab` is not among it: the kernel calls it before `main` (tests/hosted/no_python.c).
     """
     wanted = subprocess.run([toolchain.NM, "-u", kernel], capture_output=True, text=True, check=True).stdout.split()
     calls = ("Py_BytesMain", "PyImport_AppendInittab")

@@ -1,4 +1,4 @@
-/* The one function of CPython that the kernel calls before `main`, for an image without CPython. */
+/* What the kernel calls of CPython and its allocator outside a session, for an image without CPython. */
 
 int
 PyImport_AppendInittab(const char *name, void *(*init)(void))
@@ -6,4 +6,18 @@ PyImport_AppendInittab(const char *name, void *(*init)(void))
     (void)name;
     (void)init;
     return 0;
+}
+
+long
+mi_option_get(int option)
+{
+    (void)option;
+    return 0;
+}
+
+void
+mi_option_set(int option, long value)
+{
+    (void)option;
+    (void)value;
 }
