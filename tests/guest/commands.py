@@ -109,11 +109,17 @@ def log(word: str) -> None:
 
 
 def kill_what_runs() -> list[object]:
-    """Kills threads that compute, wait for a lock and sleep; returns how each ended, and what `kill` printed."""
+    """Kills threads that compute, wait for a lock and sleep; returns how each ended, and what `kill` printed.
+
+    The latter two are killed once they do: what comes just before a wait is seen after it (docs/sessions.md).
+    """
     import threading
     import time
 
     from kernel.scheduler import scheduler
+
+    def is_waiting(key: str) -> bool:
+        return any(str(info.tid) == key and info.state == "waiting" for info in scheduler.threads())
 
     def compute(begun: threading.Event) -> None:
         begun.set()
@@ -133,6 +139,8 @@ def kill_what_runs() -> list[object]:
         begun = threading.Event()
         task = scheduler.spawn(work, begun)
         begun.wait()
+        while work is not compute and not is_waiting(task.id):
+            time.sleep(0.001)
         printed = run_one("kill", task.id)
         task.join(20)
         found.append([work.__name__, task.state, printed])
