@@ -152,7 +152,7 @@ pub fn thread(tid: u32) -> Option<ThreadRef> {
 pub fn interrupt_waits(thread_pointer: usize) {
     let is_it = |thread: &ThreadRef| thread.thread_pointer() == thread_pointer;
     if let Some(thread) = threads().into_iter().find(is_it) {
-        let signal = Signal::THREAD_INTERRUPT;
+        let signal = Signal::THREAD_WAKE;
         // It fails only when the thread is ending.
         let _ = signal::to_thread(&thread, signal, SignalInfo::from_kernel(signal));
     }

@@ -266,8 +266,12 @@ mod machine {
         pythonos_interrupt_thread(signal);
     }
 
+    /// That a handler ran ends a wait; the thread then looks for exceptions by itself.
+    extern "C" fn wake_thread(_signal: c_int) {}
+
     extern "C" fn main(argc: c_int, argv: *mut *mut c_char) -> c_int {
         signal::set_handler(Signal::THREAD_INTERRUPT, interrupt_thread);
+        signal::set_handler(Signal::THREAD_WAKE, wake_thread);
         if !crate::hal::register() {
             log::error!(
                 "kernel.python",

@@ -36,7 +36,7 @@ def identity() -> dict[str, Any]:
         "prefix": sys.prefix,
         "executable": sys.executable,
         "environment": dict(os.environ),
-        "argv": sys.argv,
+        "argv": list(sys.argv),
         "xoptions": sys._xoptions,
         "stdlib": os.path.dirname(os.__file__),
     }

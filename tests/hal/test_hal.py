@@ -90,8 +90,8 @@ def test_the_kernels_own_memory_can_be_read_and_not_written(guest: Guest) -> Non
 
 def test_dropped_dma_memory_comes_back(guest: Guest) -> None:
     before, after = guest.call("hal.dma_in_a_loop", 10_000, timeout=120)
-    # The allocator of Python's objects may have taken or given a page or two meanwhile.
-    assert abs(before - after) < 64, (before, after)
+    # The allocator of Python's objects may have taken a few pages meanwhile; what it gave back is no fault.
+    assert before - after < 64, (before, after)
 
 
 def test_a_dma_buffer(guest: Guest) -> None:

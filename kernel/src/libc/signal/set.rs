@@ -45,6 +45,10 @@ impl Signal {
     /// in that thread. Linux has this number and never sends it.
     pub const THREAD_INTERRUPT: Self = Self::SIGSTKFLT;
 
+    /// Breaks off what a thread waits for, and no more. It is pthread_cancel(3)'s, whose handler
+    /// does nothing in a thread that nobody cancelled; programs cannot have it.
+    pub const THREAD_WAKE: Self = Self(33);
+
     /// How many signals there are.
     pub const COUNT: usize = 64;
 
