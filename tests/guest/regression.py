@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import unittest
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
 #: How much longer than on an ordinary machine a wait may take: an emulated CPU is
@@ -90,8 +91,21 @@ def prepare() -> None:
             setattr(os, name, refuse)
 
 
-def run(name: str) -> dict[str, Any]:
-    """Runs module `test.<name>`; returns counts, skips with reasons, failures with tracebacks."""
+def tests(suite: unittest.TestSuite) -> Iterator[tuple[str, unittest.TestCase]]:
+    """Yields every test of a suite, after the name of its class."""
+    for each in suite:
+        if isinstance(each, unittest.TestSuite):
+            yield from tests(each)
+        else:
+            assert isinstance(each, unittest.TestCase)
+            yield type(each).__name__, each
+
+
+def run(name: str, only: Collection[str] = (), without: Collection[str] = ()) -> dict[str, Any]:
+    """Runs module `test.<name>`; returns counts, skips with reasons, failures with tracebacks.
+
+    `only` or `without` names test classes of it: those to run, or those to leave out.
+    """
     if not hasattr(prepare, "done"):
         prepare()
         prepare.done = True  # type: ignore[attr-defined]
@@ -106,6 +120,12 @@ def run(name: str) -> dict[str, Any]:
             suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{name}")
         except unittest.SkipTest as reason:
             return {"ran": 0, "skips": [(name, str(reason))], "broken": [], "expected": 0, "seconds": 0, "slowest": []}
+        if only or without:
+            found = {each for each, _ in tests(suite)}
+            unknown = {*only, *without} - found
+            assert not unknown, f"no such classes in {name}: {unknown}"
+            chosen = set(only) or found - set(without)
+            suite = unittest.TestSuite(test for each, test in tests(suite) if each in chosen)
         suite.run(result)
     os.chdir(home)
     support.gc_collect()

@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     cpu: str
     devices: Sequence[str]
     qemu: Sequence[str]
+    counted: bool
 
 
 class Machines:

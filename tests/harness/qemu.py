@@ -25,6 +25,8 @@ MACHINES = {"x86_64": "q35", "arm64": "virt,gic-version=3"}
 CPUS = {"x86_64": "max", "arm64": "max,pauth-impdef=on"}
 #: The devices that a machine has unless others are asked for.
 DEVICES = ("virtio-rng-pci",)
+#: An instruction of a counted machine takes 1 << this nanoseconds.
+COUNTED_SHIFT = 1
 #: The port that ends QEMU with a code of the guest's choice (`panic=exit`).
 DEBUG_EXIT = "isa-debug-exit,iobase=0xf4,iosize=0x04"
 #: Where Debian's and Ubuntu's ovmf packages put the UEFI firmware.
@@ -81,6 +83,7 @@ def command(
     devices: Sequence[str] = DEVICES,
     qemu: Sequence[str] = (),
     accel: str | None = None,
+    counted: bool = False,
 ) -> list[str]:
     """Returns the command that starts a machine of an image that `images.build_images` built.
 
@@ -88,7 +91,8 @@ def command(
     terminal beside the console (Ctrl-A C, Ctrl-A X); without `restarts` a reboot ends QEMU; `iso`
     boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `machine` and `cpu` are
     the kind of machine and the model of its CPUs in QEMU's words if they are not the usual ones; `devices` are
-    what `-device` says; `qemu` is another QEMU's command, with arguments of its own.
+    what `-device` says; `qemu` is another QEMU's command, with arguments of its own. A `counted` machine, of
+    one CPU, has a clock that counts instructions and skips idle time: nothing that the host does shows in it.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
@@ -97,7 +101,10 @@ def command(
     line = kernel_command_line(append, python_argv)
     words = [*(qemu or [BINARIES[settings.arch]])]
     words += ["-nodefaults", "-no-user-config", "-machine", machine or MACHINES[settings.arch], "-display", "none"]
-    words += ["-accel", "tcg,thread=multi" if kind == "tcg" else kind]
+    if counted:
+        words += ["-accel", "tcg", "-icount", f"shift={COUNTED_SHIFT},sleep=off"]
+    else:
+        words += ["-accel", "tcg,thread=multi" if kind == "tcg" else kind]
     words += ["-cpu", cpu or CPUS[settings.arch], "-smp", str(number), "-m", f"{mib}M"]
     if interactive:
         words += ["-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console,mode=readline"]
