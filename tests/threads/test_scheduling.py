@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import pytest
 
 from harness.machines import HostLoad, Machines, Shape, wait_for_quiet_host
@@ -69,12 +71,20 @@ def test_10000_threads_one_after_another_lose_no_memory(guest: Guest) -> None:
     assert result["loss_kib"] <= 1024, result
 
 
+def test_waits_are_punctual_by_the_machine_s_own_clock(machines: Machines) -> None:
+    with machines.guest(Shape(cpus=1), counted=True) as guest:
+        taken = guest.call("scheduling.sleeps", 0.05, 20)
+        assert min(taken) >= 0.05 and max(taken) <= 0.051, taken
+        assert 5.0 <= guest.call("scheduling.lock_timeout", 5.0) <= 5.001
+
+
 @pytest.mark.timing
 def test_sleep_is_punctual(guest: Guest) -> None:
     taken = quiet(guest, "scheduling.sleeps", 0.05, 20)
     assert isinstance(taken, list)
     assert min(taken) >= 0.05
-    assert max(taken) <= 0.06, taken
+    # The host may keep a virtual CPU from running for longer than that once.
+    assert median(taken) <= 0.06, taken
 
 
 @pytest.mark.timing
