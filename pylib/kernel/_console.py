@@ -21,13 +21,13 @@ def main() -> int:
         return _run_piped()
     # By its path: whatever descriptors a session has closed, the next one opens its own.
     tty = os.ttyname(0)
-    from kernel.shell import Session, _log
+    from kernel.shell import _log, _session
 
     if "_hal" in sys.builtin_module_names:
         import kernel
 
         kernel.boot()
-    session = Session(tty, name="console")
+    session = _session.Session(tty, name="console")
     _log.write("event loop ready")
     _log.write("shell spawned — system ready")
     while True:
@@ -40,7 +40,8 @@ def main() -> int:
             # A session that broke what it stands on, its descriptors say. The next one starts afresh.
             for line in traceback.format_exc().splitlines():
                 _log.write(line)
-        session = Session(tty, name="console")
+        # By its module, which may have been reloaded.
+        session = _session.Session(tty, name="console")
 
 
 def _run_piped() -> int:

@@ -25,6 +25,7 @@ from typing import TypeAlias, TypeVar
 
 import _hal
 from kernel import log
+from kernel._reload import keep
 
 __all__ = ["Interrupt", "Statistics", "Handler", "interrupt", "register", "unregister", "handlers", "statistics"]
 
@@ -110,8 +111,9 @@ class _Line:
             _hal.irq_unmask(self.vector)
 
 
-_lock = threading.Lock()
-_lines: dict[int, _Line] = {}
+#: Both stay what they are when this module is reloaded: functions stay registered.
+_lock: threading.Lock = globals().get("_lock") or threading.Lock()
+_lines: dict[int, _Line] = globals().get("_lines", {})
 
 
 def interrupt(vector: int) -> Callable[[_H], _H]:
@@ -195,3 +197,10 @@ def _route(vector: int, cpu: int, time_ns: int, count_lost: int) -> None:
     line = _lines.get(vector)
     if line is not None:
         line.deliver(cpu, time_ns, count_lost)
+
+
+with _lock:
+    for _line in _lines.values():
+        keep(_line, _Line)
+    if _lines:
+        _hal.set_interrupt_router(_route)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import _hal
+from kernel._reload import keep
 
 __all__ = ["PageFlags", "PageEntry", "PhysicalMemory", "VirtualMemory", "pmm", "vmm"]
 
@@ -146,5 +147,5 @@ class VirtualMemory:
         return "<vmm: the page tables of all CPUs>"
 
 
-pmm = PhysicalMemory()
-vmm = VirtualMemory()
+pmm = keep(globals().get("pmm"), PhysicalMemory)
+vmm = keep(globals().get("vmm"), VirtualMemory)

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 import _hal
+from kernel._reload import keep
 
 __all__ = ["CpuInfo", "ProcessEntry", "Scheduler", "Task", "ThreadInfo", "scheduler"]
 
@@ -301,4 +302,4 @@ class Scheduler:
         return f"<scheduler: {len(self.cpus())} CPUs, {len(self.ps())} threads and tasks>"
 
 
-scheduler = Scheduler()
+scheduler = keep(globals().get("scheduler"), Scheduler)

@@ -139,3 +139,36 @@ def paste(count: int) -> str:
         user.expect("sum " + str(sum(range(count))), 60)
         user.expect(_PROMPT)
         return user.run("total")
+
+
+def reload_an_edited_module() -> list[str]:
+    """Has one session edit a method of the kernel's scheduler and reload it; returns what sessions then see of it.
+
+    First what they saw before, last what they see once the file is as it was.
+    """
+    from kernel import scheduler as module
+
+    path = f"/lib/python3.14/site-packages/kernel/{os.path.basename(module.__file__)}"
+    with open(path) as file:
+        text = file.read()
+    with User("editor") as editor, User("other") as other:
+        other.run("task = scheduler.spawn(int, name='spawned before'); _ = task.join()")
+        seen = [other.run("scheduler.uptime_ms() == 90061000")]
+        try:
+            editor.send(f"ed -s {path}\r".encode())
+            for command in ("/def uptime_ms/", "/return/s/return .*/return 90061000/", "w", "q"):
+                editor.send(command.encode() + b"\r")
+            # The terminal echoes what is typed ahead; `ed` prints the line that it finds, and nothing else.
+            editor.expect("\n    def uptime_ms")
+            editor.expect(_PROMPT)
+            seen.append(editor.run("scheduler.uptime_ms() == 90061000"))
+            editor.run("import importlib; _ = importlib.reload(kernel.scheduler)")
+            seen += [user.run("scheduler.uptime_ms()") for user in (editor, other)]
+            seen.append(other.run("sh('sysinfo | grep Uptime')"))
+            seen.append(other.run("task in scheduler.reap()"))
+        finally:
+            with open(path, "w") as file:
+                file.write(text)
+            editor.run("_ = importlib.reload(kernel.scheduler)")
+        seen.append(other.run("scheduler.uptime_ms() == 90061000"))
+    return seen

@@ -121,3 +121,15 @@ def test_long_lines_and_garbage_leave_a_session_usable(guest: Guest) -> None:
 
 def test_pasted_lines_arrive_whole(guest: Guest) -> None:
     assert guest.call("sessions.paste", 200, timeout=120) == f"{sum(range(200))}\n"
+
+
+def test_a_module_of_the_kernel_is_edited_and_reloaded_and_in_use_at_once(guest: Guest) -> None:
+    assert guest.call("sessions.reload_an_edited_module", timeout=60) == [
+        "False\n",
+        "False\n",
+        "90061000\n",
+        "90061000\n",
+        "Uptime: 1 day, 1:01:01\n",
+        "True\n",
+        "False\n",
+    ]

@@ -121,3 +121,19 @@ def test_piped_input_runs_to_its_end() -> None:
     )
     assert "42" in result.stdout
     assert result.returncode == 3
+
+
+def test_a_session_outlives_a_reload_of_all_that_it_stands_on(prompt: Prompt) -> None:
+    prompt.run("import importlib, sys; kept = 5")
+    prompt.run("own = [name for name in sys.modules if name.startswith('kernel.') and name != 'kernel._errors']")
+    assert int(prompt.evaluate("len(own)")) > 8
+    prompt.run("for name in own: module = importlib.reload(sys.modules[name])\r")
+    prompt.run("kept * 7")
+    assert prompt.evaluate("_") == "35"
+    assert prompt.evaluate("(sys.argv, sys.modules['__main__'].kept)") == "([''], 5)"
+    prompt.run("word = input('say: ')\rit")
+    assert prompt.evaluate("word") == "'it'"
+    prompt.type_line("exit")
+    prompt.expect("Helpers: sh", 10)
+    prompt.wait_for_prompt()
+    assert prompt.evaluate("'kept' in globals()") == "False"

@@ -21,6 +21,7 @@ from typing import Final, Protocol, runtime_checkable
 
 import _hal
 from kernel import log
+from kernel._reload import keep
 from kernel.memory import PageFlags, pmm, vmm
 
 __all__ = ["Address", "Bar", "Bus", "Capability", "Device", "Driver", "Registers", "bus"]
@@ -529,4 +530,8 @@ def _walk(number: int, seen: set[int]) -> Iterator[Address]:
                 break
 
 
-bus = Bus()
+bus = keep(globals().get("bus"), Bus)
+with bus._lock:
+    for _address, _device in (bus._devices or {}).items():
+        keep(_address, Address)
+        keep(_device, Device)

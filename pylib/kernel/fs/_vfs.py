@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+from kernel._reload import keep
 from kernel.fs._userfs import FileSystem, Mount, mount
 
 _T = TypeVar("_T")
@@ -144,4 +145,4 @@ def _write_all(fd: int, data: bytes | bytearray | memoryview) -> int:
     return written
 
 
-vfs = Vfs()
+vfs = keep(globals().get("vfs"), Vfs)

@@ -16,11 +16,14 @@ import builtins
 import sys
 import threading
 import types
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TextIO, cast
+
+from kernel._reload import keep
 
 
 @dataclass(slots=True, eq=False)
@@ -41,9 +44,10 @@ class Environment:
         return Environment(**(values | changes))
 
 
-_current: ContextVar[Environment] = ContextVar("environment")
-_first: Environment | None = None
-_installing = threading.Lock()
+# A reload of this module leaves these as they are: whoever works here has his environment through them.
+_current: ContextVar[Environment] = globals().get("_current") or ContextVar("environment")
+_first: Environment | None = globals().get("_first")
+_installing: threading.Lock = globals().get("_installing") or threading.Lock()
 
 
 def current() -> Environment:
@@ -141,9 +145,12 @@ class Main(types.ModuleType):
         return dir(current().main)
 
 
-STREAMS = {name: Stream(name) for name in ("stdin", "stdout", "stderr")}
-_ARGUMENTS = Arguments()
-_MAIN = Main("__main__")
+STREAMS = {
+    name: keep(globals().get("STREAMS", {}).get(name), Stream, partial(Stream, name))
+    for name in ("stdin", "stdout", "stderr")
+}
+_ARGUMENTS = keep(globals().get("_ARGUMENTS"), Arguments)
+_MAIN = keep(globals().get("_MAIN"), Main, partial(Main, "__main__"))
 
 
 def _read_line(prompt: object = "", /) -> str:
@@ -166,7 +173,7 @@ def _show_value(value: object) -> None:
     main.__dict__["_"] = value
 
 
-_original_input = builtins.input
+_original_input: Callable[[object], str] = globals().get("_original_input") or builtins.input
 
 
 def ensure_installed() -> None:
@@ -183,8 +190,12 @@ def ensure_installed() -> None:
             setattr(sys, name, stream)
         sys.argv = cast(list[str], _ARGUMENTS)
         sys.modules["__main__"] = _MAIN
-        builtins.input = _read_line
-        sys.displayhook = _show_value
+        _install_functions()
+
+
+def _install_functions() -> None:
+    builtins.input = _read_line
+    sys.displayhook = _show_value
 
 
 def adopt_changes() -> None:
@@ -203,3 +214,8 @@ def adopt_changes() -> None:
         environment.argv = sys.argv
         sys.argv = cast(list[str], _ARGUMENTS)
     sys.modules["__main__"] = _MAIN
+
+
+if _first is not None:
+    # Reloaded.
+    _install_functions()

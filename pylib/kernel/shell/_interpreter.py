@@ -12,7 +12,8 @@ import types
 from collections.abc import Callable
 from typing import Any, cast
 
-_numbers = itertools.count()
+#: Goes on when this module is reloaded.
+_numbers: "itertools.count[int]" = globals().get("_numbers") or itertools.count()
 
 
 class Interpreter:

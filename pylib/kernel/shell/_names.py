@@ -4,8 +4,10 @@ import builtins
 import importlib
 import os
 import sys
+from functools import partial
 from typing import Any
 
+from kernel._reload import keep
 from kernel.shell import _commands
 
 #: Objects of the machine: name, the module that has it, its name there ("" for the module itself).
@@ -82,8 +84,9 @@ def _overview() -> str:
     )
 
 
-help_: Any = _Help()
-exit_, quit_ = _Leave("exit"), _Leave("quit")
+help_: Any = keep(globals().get("help_"), _Help)
+exit_ = keep(globals().get("exit_"), _Leave, partial(_Leave, "exit"))
+quit_ = keep(globals().get("quit_"), _Leave, partial(_Leave, "quit"))
 
 #: Callable without parentheses when they are all that was typed.
 LONE = {"help": help_, "exit": exit_, "quit": quit_, "clear": clear}

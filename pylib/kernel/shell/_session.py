@@ -38,7 +38,8 @@ _PS1, _PS2, _SHELL_PS1 = ">>> ", "... ", "$ "
 #: How often the full-screen prompt may break down before the plain one replaces it.
 _BREAKDOWNS = 3
 
-_numbers = itertools.count(1)
+#: Goes on when this module is reloaded.
+_numbers: "itertools.count[int]" = globals().get("_numbers") or itertools.count(1)
 
 
 @contextmanager
@@ -77,6 +78,8 @@ class Session:
         self._outputs: list[TextIO] = []
         self._loop = asyncio.new_event_loop()
         self._in_shell = False
+        # As the namespace has them, whatever becomes of the module.
+        self._lone = dict(_names.LONE)
         self._ident = 0
         self.shell = Shell(self._bound_names)
         self.environment = Environment(
@@ -264,9 +267,9 @@ class Session:
         if word in ("sh", "sh()") and self.namespace.get("sh") == self.sh:
             # Not by its call, which would hold up the tasks of the session.
             self._in_shell = True
-        elif word in _names.LONE and self.namespace.get(word) is _names.LONE[word]:
+        elif word in self._lone and self.namespace.get(word) is self._lone[word]:
             with _interrupts.allowed():
-                _names.LONE[word]()
+                self._lone[word]()
         elif word:
             before = os.getcwd()
             self._interpreter.run(text)
