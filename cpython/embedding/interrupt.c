@@ -8,6 +8,8 @@
  *
  * The interpreter raises it between bytecodes by itself. Where C code asks whether to go on after
  * EINTR, the linker puts the two __wrap_ functions between (its option --wrap), and they raise it.
+ * When the signal comes after the interpreter's last look and before C code begins to wait, there
+ * is no EINTR: then the kernel looks at what pythonos_waiting_exception names, and ends the wait.
  * CPython's sources stay as they are. */
 
 #define Py_BUILD_CORE
@@ -32,6 +34,15 @@ pythonos_interrupt_thread(int signum)
     if (_Py_atomic_compare_exchange_ptr(&tstate->async_exc, &expected, PyExc_KeyboardInterrupt)) {
         _Py_set_eval_breaker_bit(tstate, _PY_ASYNC_EXCEPTION_BIT);
     }
+}
+
+/* Returns where the exception is kept that waits for this thread: NULL is kept there when none
+ * does, and only this thread takes one away. NULL if this is no thread of the interpreter. */
+PyObject *const *
+pythonos_waiting_exception(void)
+{
+    PyThreadState *tstate = PyGILState_GetThisThreadState();
+    return tstate == NULL ? NULL : &tstate->async_exc;
 }
 
 /* Raises the exception that waits for this thread; 0 if there is none. The interpreter finds its

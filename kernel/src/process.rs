@@ -64,6 +64,9 @@ pub struct ThreadData {
     /// The word of C's memory that is cleared and woken when the thread ends; 0: none. See
     /// `set_tid_address(2)`.
     pub clear_child_tid: AtomicUsize,
+    /// Where C keeps an exception for this thread that may be waiting there; 0: nowhere. Only the
+    /// thread itself touches it. See `libc::signal`.
+    pub waiting_exception: AtomicUsize,
     /// Where it is in the file system; shared with other threads.
     pub fs_context: SpinLock<Arc<FsContext>>,
     /// Its usage is in [`Process::ended`]; changed under that lock.
@@ -76,6 +79,7 @@ impl ThreadData {
         Self {
             signals: SpinLock::new(ThreadState::new(mask)),
             clear_child_tid: AtomicUsize::new(0),
+            waiting_exception: AtomicUsize::new(0),
             fs_context: SpinLock::new(fs_context),
             has_ended: AtomicBool::new(false),
         }

@@ -88,16 +88,22 @@ fn environment_of(options: &Options) -> Vec<String> {
 }
 
 #[cfg(target_os = "none")]
-pub use machine::{exited, note_memory, start};
+pub use machine::{exited, note_memory, start, waiting_exception};
 
 /// The host's tests run without the interpreter.
 #[cfg(not(target_os = "none"))]
 pub fn note_memory(_is_short: bool) {}
 
+/// The host's tests run without the interpreter.
+#[cfg(not(target_os = "none"))]
+pub fn waiting_exception() -> usize {
+    0
+}
+
 #[cfg(target_os = "none")]
 mod machine {
     use alloc::vec::Vec;
-    use core::ffi::{c_char, c_int, c_long};
+    use core::ffi::{c_char, c_int, c_long, c_void};
     use core::sync::atomic::{AtomicUsize, Ordering};
 
     use linux_raw_sys::auxvec::{
@@ -135,6 +141,8 @@ mod machine {
         fn Py_BytesMain(argc: c_int, argv: *mut *mut c_char) -> c_int;
         /// Raises KeyboardInterrupt in the calling thread (`cpython/embedding/interrupt.c`).
         safe fn pythonos_interrupt_thread(signal: c_int);
+        /// Returns where the calling thread's waiting exception is kept (same file).
+        safe fn pythonos_waiting_exception() -> *const *const c_void;
         /// Returns and sets an option of CPython's allocator (mimalloc, "Environment options").
         fn mi_option_get(option: c_int) -> c_long;
         fn mi_option_set(option: c_int, value: c_long);
@@ -268,6 +276,12 @@ mod machine {
 
     /// That a handler ran ends a wait; the thread then looks for exceptions by itself.
     extern "C" fn wake_thread(_signal: c_int) {}
+
+    /// Where CPython keeps an exception that waits for the calling thread, a pointer that is null
+    /// while none does; 0 in a thread that is not Python's. Called on the thread's C stack.
+    pub fn waiting_exception() -> usize {
+        pythonos_waiting_exception().expose_provenance()
+    }
 
     extern "C" fn main(argc: c_int, argv: *mut *mut c_char) -> c_int {
         signal::set_handler(Signal::THREAD_INTERRUPT, interrupt_thread);

@@ -21,3 +21,9 @@ mi_option_set(int option, long value)
     (void)option;
     (void)value;
 }
+
+void *const *
+pythonos_waiting_exception(void)
+{
+    return 0;
+}

@@ -22,6 +22,18 @@ def test_ctrl_c_ends_what_the_terminals_thread_waits_for(machines: Machines, gue
     assert guest.call("interrupts.interrupt", wait) < 1.0
 
 
+@pytest.mark.parametrize("sender", ["raise", "kill", "type"])
+def test_an_exception_that_comes_before_a_wait_ends_it(machines: Machines, guest: Guest, sender: str) -> None:
+    if not machines.settings.free_threading:
+        pytest.skip("with the GIL nobody else runs just before a thread waits, not even to interrupt it")
+    became = guest.call("interrupts.before_waits", sender, timeout=120)
+    assert len(became) == 9 and set(became.values()) == {"broken off"}, became
+
+
+def test_an_exception_that_has_been_raised_ends_no_wait(guest: Guest) -> None:
+    assert guest.call("interrupts.wait_after_an_exception") == ["caught", "waits", "caught"]
+
+
 def test_the_foreground_of_a_terminal_may_be_a_thread(guest: Guest) -> None:
     assert guest.call("interrupts.foreground") == [1, True, errno.EPERM]
 

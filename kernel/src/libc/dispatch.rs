@@ -107,13 +107,17 @@ pub extern "C" fn syscall_entry(
     if IS_TRACING.load(Ordering::Relaxed) {
         trace(number, &arguments, result);
     }
-    match result {
+    let answer = match result {
         Ok(value) => value.cast_signed(),
         Err(Errno::RESTART) if super::signal::should_restart() => RESTART_CALL,
         Err(Errno::RESTART_NOHAND) if !super::signal::will_run_handler() => RESTART_CALL,
         Err(Errno::RESTART | Errno::RESTART_NOHAND) => Errno::EINTR.to_return(),
         Err(errno) => errno.to_return(),
+    };
+    if answer == Errno::EINTR.to_return() {
+        super::signal::note_interrupted_call();
     }
+    answer
 }
 
 #[cold]

@@ -4,6 +4,8 @@
 //! the kernel, be interrupted by further signals, or never return (siglongjmp): so nothing is
 //! held, and nothing is left to do but to restore the mask, while it runs.
 
+use core::sync::atomic::Ordering;
+
 use smp::NOTIFY_SIGNAL;
 
 use super::action::Disposition;
@@ -11,8 +13,9 @@ use super::info::SignalInfo;
 use super::send;
 use super::set::{DefaultAction, Signal};
 use super::state::{AlternateStack, Delivery, Step};
+use crate::memory::user::read_user;
 use crate::process::{self, PROCESS, ThreadData};
-use crate::{arch, log};
+use crate::{arch, log, python};
 
 /// Runs the handlers of the signals that wait for the current thread, on the stack it is on:
 /// its user stack. Called by `arch` when a call into the kernel ends and the thread's notify bit
@@ -40,7 +43,13 @@ pub(super) fn deliver_all(mut registers: Option<&mut arch::Registers>) {
             process.next_step(&mut state)
         };
         match step {
-            Step::GoOn => return,
+            Step::GoOn => {
+                if exception_waits(data) {
+                    // For the next wait to find.
+                    current.set_notify(NOTIFY_SIGNAL);
+                }
+                return;
+            }
             Step::Call(delivery) => call_handler(data, delivery, registers.as_deref_mut()),
             Step::End(signal, info, action) => {
                 end_process(signal, &info, action, registers.as_deref())
@@ -62,6 +71,11 @@ fn call_handler(
         delivery
             .info
             .set_overrun(crate::libc::time::posix_timer::delivered(id));
+    }
+    if [Signal::THREAD_INTERRUPT, Signal::THREAD_WAKE].contains(&delivery.signal) {
+        // Relaxed: no other thread touches it.
+        data.waiting_exception
+            .store(python::waiting_exception(), Ordering::Relaxed);
     }
     let stack = {
         let mut state = data.signals.lock();
@@ -126,8 +140,30 @@ fn end_process(
     process::exited(128 + signal.number())
 }
 
+/// Tells whether an exception that a signal told the thread of is still to be raised.
+fn exception_waits(data: &ThreadData) -> bool {
+    let address = data.waiting_exception.load(Ordering::Relaxed);
+    if address == 0 {
+        return false;
+    }
+    // Memory that is gone keeps no exception.
+    let waits = read_user::<u64>(address).is_ok_and(|exception| exception != 0);
+    if !waits {
+        data.waiting_exception.store(0, Ordering::Relaxed);
+    }
+    waits
+}
+
+/// Takes note that a call of the current thread answers `EINTR`: C code then asks Python to look,
+/// and one exception breaks off one wait, not those after it of code that does not ask.
+pub fn note_interrupted_call() {
+    if let Some(data) = ThreadData::of(&smp::current()) {
+        data.waiting_exception.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Tells whether anything would happen to the current thread if it returned to C code now: a
-/// handler, or the end. If not, an interrupted wait goes on.
+/// handler, an exception, or the end. If not, an interrupted wait goes on.
 pub fn has_effect() -> bool {
     let current = smp::current();
     let Some(data) = ThreadData::of(&current) else {
@@ -139,31 +175,114 @@ pub fn has_effect() -> bool {
         let state = data.signals.lock();
         process.effective_for(&state)
     };
-    if effective.is_empty() {
+    if effective.is_empty() && !exception_waits(data) {
         return false;
     }
     current.set_notify(NOTIFY_SIGNAL);
     true
 }
 
-fn first_effect() -> Option<Disposition> {
+/// What happens first to the current thread when it returns to C code.
+enum Effect {
+    /// An exception is raised if C code asks, as it does after `EINTR`.
+    Exception,
+    /// The action of a signal.
+    Signal(Disposition),
+}
+
+fn first_effect() -> Option<Effect> {
     let current = smp::current();
     let data = ThreadData::of(&current)?;
+    if exception_waits(data) {
+        return Some(Effect::Exception);
+    }
     let process = PROCESS.signals.lock();
     let state = data.signals.lock();
-    process.first_effect(&state)
+    process.first_effect(&state).map(Effect::Signal)
 }
 
 /// Tells whether a call that a signal broke off starts again afterwards: its handler says so
-/// (`SA_RESTART`), or none runs.
+/// (`SA_RESTART`), or none runs and no exception waits.
 pub fn should_restart() -> bool {
     match first_effect() {
-        Some(Disposition::Handle(handler)) => handler.restarts_calls,
+        Some(Effect::Exception) => false,
+        Some(Effect::Signal(Disposition::Handle(handler))) => handler.restarts_calls,
         _ => true,
     }
 }
 
-/// Tells whether a handler runs before the current thread goes on with C code.
+/// Tells whether a handler runs before the current thread goes on with C code, or ran and left an
+/// exception.
 pub fn will_run_handler() -> bool {
-    matches!(first_effect(), Some(Disposition::Handle(_)))
+    matches!(
+        first_effect(),
+        Some(Effect::Exception | Effect::Signal(Disposition::Handle(_)))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SignalSet;
+    use super::*;
+    use crate::fs::context;
+    use crate::libc::dispatch::{RESTART_CALL, syscall_entry};
+    use crate::libc::errno::Errno;
+    use alloc::boxed::Box;
+    use core::sync::atomic::AtomicU64;
+    use linux_raw_sys::general::{__NR_close, __NR_eventfd2, __NR_nanosleep, __NR_read};
+
+    static EXCEPTION: AtomicU64 = AtomicU64::new(1);
+
+    fn call(number: u32, arguments: [usize; 3]) -> isize {
+        let [a, b, c] = arguments;
+        syscall_entry(number as usize, a, b, c, 0, 0, 0)
+    }
+
+    fn sleep_a_millisecond() -> isize {
+        let span = [0_u64, 1_000_000];
+        call(__NR_nanosleep, [span.as_ptr().expose_provenance(), 0, 0])
+    }
+
+    /// Has the thread's handler of `THREAD_WAKE` end, with an exception waiting or not.
+    fn handler_ran(data: &ThreadData, waits: bool) {
+        EXCEPTION.store(waits.into(), Ordering::Relaxed);
+        let address = EXCEPTION.as_ptr().expose_provenance();
+        data.waiting_exception.store(address, Ordering::Relaxed);
+        thread_notify();
+    }
+
+    #[test]
+    fn an_exception_that_waits_breaks_off_one_wait() {
+        smp::fake::set_extension_maker(|| {
+            Box::new(ThreadData::new(SignalSet::EMPTY, context::initial()))
+        });
+        let body = || {
+            let current = smp::current();
+            let data = ThreadData::of(&current).expect("a thread of the process");
+
+            handler_ran(data, true);
+            assert_eq!(sleep_a_millisecond(), Errno::EINTR.to_return());
+            thread_notify();
+            assert_eq!(sleep_a_millisecond(), 0);
+
+            // Raised between the handler's end and the wait: nothing is broken off.
+            handler_ran(data, true);
+            EXCEPTION.store(0, Ordering::Relaxed);
+            assert_eq!(sleep_a_millisecond(), 0);
+
+            // A wait that signals without a handler have start again.
+            let counter = call(__NR_eventfd2, [0, 0, 0]);
+            assert!(counter >= 0);
+            let mut count = 0_u64;
+            let out = (&raw mut count).expose_provenance();
+            let read = || call(__NR_read, [counter as usize, out, 8]);
+            handler_ran(data, true);
+            assert_eq!(read(), Errno::EINTR.to_return());
+            handler_ran(data, true);
+            EXCEPTION.store(0, Ordering::Relaxed);
+            assert_eq!(read(), RESTART_CALL);
+            assert_eq!(call(__NR_close, [counter as usize, 0, 0]), 0);
+        };
+        std::thread::spawn(body).join().expect("it does not panic");
+    }
 }
