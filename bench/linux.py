@@ -1,15 +1,17 @@
 """The reference: Linux with the same CPython, in the same QEMU, tuned as far as it goes.
 
-The kernel is Debian's cloud kernel, unpacked so that QEMU enters it by PVH as it does
-ours. The interpreter is made of the very objects of our image, linked with stock musl.
-The initramfs holds only the modules that the benchmarks import. On the command line:
-no probing of the TSC (`tsc=reliable`) and no mitigations.
+The kernel is Debian's cloud kernel in the form that QEMU enters as it does ours: an ELF file
+with a PVH note on x86_64, a plain Image on arm64. The interpreter is made of the very objects
+of our image, linked with stock musl. The initramfs holds only the modules that the benchmarks
+import. On the command line: no mitigations, no probing of the TSC on x86_64, and on arm64 no
+move to a random address, which the entry by PVH does not make either.
 """
 
 from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import shutil
 import stat
 import subprocess
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import fetch, image, images, qemu, toolchain
+from harness import cpython, fetch, image, images, qemu, toolchain
 from harness.paths import BUILD, REPOSITORY, cache
 from harness.progress import Progress, StepFailed, jobs, run
 from harness.settings import Settings
@@ -26,9 +28,27 @@ from harness.store import Inputs, build
 
 HERE = Path(__file__).parent
 GUEST = REPOSITORY / "tests" / "guest"
-METAPACKAGE = "linux-image-cloud-amd64"
-TUNING = ("console=ttyS0", "quiet", "tsc=reliable", "mitigations=off", "panic=-1", "transparent_hugepage=never")
 STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What Debian calls an architecture, and how its kernel is tuned there."""
+
+    name: str
+    tuning: tuple[str, ...]
+
+    @property
+    def metapackage(self) -> str:
+        """The package that depends on the newest kernel."""
+        return f"linux-image-cloud-{self.name}"
+
+
+COMMON_TUNING = ("quiet", "mitigations=off", "panic=-1", "transparent_hugepage=never")
+DEBIAN = {
+    "x86_64": Distribution("amd64", ("console=ttyS0", "tsc=reliable", *COMMON_TUNING)),
+    "arm64": Distribution("arm64", ("console=ttyAMA0", "nokaslr", *COMMON_TUNING)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +58,12 @@ class Linux:
     kernel: Path
     initramfs: Path
     version: str
+    tuning: tuple[str, ...]
 
     def command(self, settings: Settings, cpus: int, memory: str, python_argv: list[str]) -> list[str]:
         """Returns the QEMU command line: ours, with another kernel in it."""
         words = qemu.command(settings, cpus=cpus, memory=memory, tests=False)
-        line = " ".join([*TUNING, "rdinit=/init", "--", *(qemu.quote(word) for word in python_argv)])
+        line = " ".join([*self.tuning, "rdinit=/init", "--", *(qemu.quote(word) for word in python_argv)])
         for option, value in (("-kernel", str(self.kernel)), ("-initrd", str(self.initramfs)), ("-append", line)):
             words[words.index(option) + 1] = value
         return words
@@ -52,48 +73,77 @@ def prepare(settings: Settings) -> Linux:
     """Returns the reference machine, downloaded and built unless it is there."""
     progress = Progress(STEPS)
     progress.next("Linux kernel")
-    kernel = _kernel(progress)
+    distribution = DEBIAN[settings.arch]
+    kernel = _kernel(distribution, progress)
     progress.next("CPython for Linux")
     libraries = images.build_libraries(settings, Progress(images.STEPS))
     python = _python(settings, libraries, progress)
     progress.next("initramfs")
-    initramfs = BUILD / "bench" / "linux-initramfs.img"
+    initramfs = results(settings) / "linux-initramfs.img"
     initramfs.parent.mkdir(parents=True, exist_ok=True)
     _initramfs(libraries, python, initramfs)
-    return Linux(kernel / "vmlinux", initramfs, (kernel / "version").read_text())
+    return Linux(kernel / "kernel", initramfs, (kernel / "version").read_text(), distribution.tuning)
 
 
-def _kernel(progress: Progress) -> Path:
-    """Returns the folder with `vmlinux` and `version`, by apt: the mirror keeps only the newest."""
-    place = cache() / "linux-reference"
+def results(settings: Settings) -> Path:
+    """Returns the folder of what the benchmarks of a configuration leave."""
+    return BUILD / "bench" / settings.config
+
+
+def _kernel(distribution: Distribution, progress: Progress) -> Path:
+    """Returns the folder with `kernel` and `version`, by apt: the mirror keeps only the newest."""
+    place = cache() / f"linux-reference-{distribution.name}"
     if (place / "version").is_file():
         return place
-    partial = place.with_name("linux-reference.part")
+    partial = place.with_name(f"{place.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    with progress.working("download Debian's cloud kernel"):
-        try:
-            listing = subprocess.run(
-                ["apt-cache", "depends", METAPACKAGE], capture_output=True, text=True, check=True
-            ).stdout
-            package = next(word for word in listing.split() if word.startswith("linux-image-") and word != METAPACKAGE)
-        except (OSError, subprocess.CalledProcessError, StopIteration):
-            raise StepFailed(f"apt knows no {METAPACKAGE}: the Linux reference needs Debian's packages") from None
-        run(["apt-get", "download", package], "linux-reference", cwd=partial)
+    apt = _apt(distribution, partial / "apt")
+    log = "linux-reference"
+    with progress.working(f"download Debian's cloud kernel for {distribution.name}"):
+        run(["apt-get", *apt, "update"], log)
+        listing = subprocess.run(
+            ["apt-cache", *apt, "depends", distribution.metapackage], capture_output=True, text=True, check=False
+        ).stdout
+        packages = re.findall(r"Depends: (linux-image-\S+)", listing)
+        if not packages:
+            raise StepFailed(f"apt knows no {distribution.metapackage}: the Linux reference needs Debian's packages")
+        run(["apt-get", *apt, "download", packages[0]], log, cwd=partial)
         (archive,) = partial.glob("*.deb")
-        run(["dpkg-deb", "-x", archive, partial / "root"], "linux-reference")
-        (compressed,) = (partial / "root" / "boot").glob("vmlinuz-*")
-        (partial / "vmlinux").write_bytes(unpack_kernel(compressed.read_bytes()))
-        (partial / "version").write_text(compressed.name.removeprefix("vmlinuz-"))
-        shutil.rmtree(partial / "root")
+        run(["dpkg-deb", "-x", archive, partial / "root"], log)
+        (packed,) = (partial / "root" / "boot").glob("vmlinuz-*")
+        (partial / "kernel").write_bytes(unpack_kernel(packed.read_bytes()))
+        (partial / "version").write_text(packed.name.removeprefix("vmlinuz-"))
+        for folder in ("root", "apt"):
+            shutil.rmtree(partial / folder)
         archive.unlink()
     shutil.rmtree(place, ignore_errors=True)
     partial.rename(place)
     return place
 
 
+def _apt(distribution: Distribution, state: Path) -> list[str]:
+    """Returns the options by which apt asks this machine's own mirrors about any architecture, as any user.
+
+    Its lists go below `state`: those of the machine know its own architecture alone.
+    """
+    for folder in ("lists/partial", "archives/partial"):
+        (state / folder).mkdir(parents=True)
+    (state / "status").touch()
+    options = {
+        "APT::Architecture": distribution.name,
+        "APT::Architectures": distribution.name,
+        "APT::Sandbox::User": "root",
+        "Dir::State::Lists": state / "lists",
+        "Dir::State::Status": state / "status",
+        "Dir::Cache": state,
+    }
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+
 def unpack_kernel(compressed: bytes) -> bytes:
-    """Returns the ELF file inside a bzImage: whatever decompresses to one is it."""
+    """Returns an arm64 Image as it is, of a bzImage the ELF file inside: whatever decompresses to one is it."""
+    if compressed[56:60] == b"ARM\x64":
+        return compressed
     formats: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
         (b"\xfd7zXZ\0", lambda data: lzma.LZMADecompressor().decompress(data)),
         (b"\x1f\x8b\x08", lambda data: zlib.decompressobj(wbits=31).decompress(data)),
@@ -238,7 +288,7 @@ def _python(settings: Settings, libraries: images.Libraries, progress: Progress)
 def _initramfs(libraries: images.Libraries, python: Path, output: Path) -> None:
     """Writes the initramfs: the interpreter, the benchmarks and the modules they import."""
     at = image.library_name(libraries.python)
-    wanted = _modules(libraries, python, at)
+    wanted = _modules(libraries, at)
     work = output.parent / "linux-initramfs"
     shutil.rmtree(work, ignore_errors=True)
     entries = []
@@ -261,24 +311,23 @@ def _initramfs(libraries: images.Libraries, python: Path, output: Path) -> None:
     image.write_cpio(image.parents(entries), output)
 
 
-def _modules(libraries: images.Libraries, python: Path, at: str) -> set[str]:
-    """Returns the files of the library that the benchmarks import, as the initramfs names them."""
-    home = BUILD / "bench" / "linux-home"
-    shutil.rmtree(home, ignore_errors=True)
-    (home / at).parent.mkdir(parents=True)
-    (home / at).symlink_to(libraries.python.library)
+def _modules(libraries: images.Libraries, at: str) -> set[str]:
+    """Returns the files of the library that the benchmarks import, as the initramfs names them.
+
+    The building machine's CPython of the same version is asked: it runs here, whatever the target.
+    """
     code = (
-        "import sys, benchmarks, random, statistics, itertools\n"
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "import benchmarks, random, statistics, itertools\n"
         "for m in list(sys.modules.values()):\n"
         "    f = getattr(m, '__file__', None) or getattr(m, '__origname__', '')\n"
         "    f and print(f)\n"
     )
     listed = subprocess.run(
-        [python / "python3", "-B", "-c", code],
-        env={"PYTHONHOME": str(home / "usr"), "PYTHONPATH": str(GUEST), "LANG": "C.UTF-8"},
-        capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
-    prefix = f"{home / at}/"
+        [libraries.host / "python", "-I", "-B", "-c", code, GUEST], capture_output=True, text=True, check=True
+    ).stdout.split()
+    prefix = f"{libraries.host}/lib/python{cpython.VERSION}/"
     found = {"os.py", *(name.removeprefix(prefix) for name in listed if name.startswith(prefix))}
     result = set()
     for name in found:

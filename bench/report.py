@@ -13,23 +13,26 @@ from pathlib import Path
 
 from bench.measure import Series, System
 from harness.paths import REPOSITORY
+from harness.qemu import BINARIES, CPUS, MACHINES, accelerator
+from harness.settings import Settings
 
 #: Units in which more is better.
 MORE_IS_BETTER = {"x"}
 
 
-def machine() -> dict[str, str]:
+def machine(settings: Settings) -> dict[str, str]:
     """Returns what the figures depend on beside the two systems."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     ).stdout.strip()
-    qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=False).stdout
+    version = subprocess.run([BINARIES[settings.arch], "--version"], capture_output=True, text=True, check=False).stdout
     return {
         "host": f"{platform.system()} {platform.release()}, {model[1] if model else platform.machine()}",
         "host CPUs": str(len(os.sched_getaffinity(0))),
-        "host load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "QEMU": qemu.splitlines()[0] if qemu else "unknown",
+        "host load at the start": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "QEMU": version.splitlines()[0] if version else "unknown",
+        "machine": f"{settings.arch}, {MACHINES[settings.arch]}, -cpu {CPUS[settings.arch]}, {accelerator(settings)}",
         "commit": commit or "unknown",
     }
 
@@ -76,10 +79,9 @@ def verdict(ours: Series | None, theirs: Series | None) -> str:
     return f"{ratio:.2f} times as good"
 
 
-def write(systems: list[System], settings: dict[str, str], folder: Path) -> str:
+def write(systems: list[System], about: dict[str, str], folder: Path) -> str:
     """Writes results.json, results.txt and the plots; returns the text."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {**machine(), **settings}
     text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", table(systems), ""])
     (folder / "results.txt").write_text(text)
     figures = {system.name: {name: asdict(series) for name, series in system.figures.items()} for system in systems}

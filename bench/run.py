@@ -48,10 +48,10 @@ def main() -> int:
         return qemu.command(chosen, cpus=cpus, memory=memory, python_argv=argv, tests=False)
 
     systems = [System("PythonOS", ours)]
-    about = {"memory": MEMORY, "threads": "free" if chosen.free_threading else "GIL"}
+    about = {**report.machine(chosen), "memory": MEMORY, "threads": "free" if chosen.free_threading else "GIL"}
     if reference is not None:
         systems.append(System("Linux", partial(reference.command, chosen)))
-        about["Linux"] = f"{reference.version}, {' '.join(linux.TUNING)}"
+        about["Linux"] = f"{reference.version}, {' '.join(reference.tuning)}"
     began = time.monotonic()
 
     def say(what: str) -> None:
@@ -69,8 +69,9 @@ def main() -> int:
             for system in systems:
                 say(f"figures {number + 1}/{arguments.suites}: {system.name}, {cpus} CPUs")
                 suite(system, cpus, MEMORY, arguments.repeats, names)
-    print(report.write(systems, about, BUILD / "bench"))
-    print(f"written to {(BUILD / 'bench').relative_to(BUILD.parent)}/")
+    results = linux.results(chosen)
+    print(report.write(systems, about, results))
+    print(f"written to {results.relative_to(BUILD.parent)}/")
     return 0
 
 
