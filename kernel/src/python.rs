@@ -18,7 +18,7 @@ pub const EXECUTABLE: &str = "/usr/bin/python3";
 /// no longer needs (docs/memory-map.md): no arenas, which it never unmaps and whose huge objects
 /// survive a refusal badly, no segments that are committed whole, no free pages kept by threads
 /// that have ended, and none kept longer because others were freed after them.
-const DEFAULT_ENVIRONMENT: [(&str, &str); 12] = [
+const DEFAULT_ENVIRONMENT: [(&str, &str); 13] = [
     ("HOME", "/home"),
     ("LANG", "C.UTF-8"),
     // What musl takes getlogin(3) from.
@@ -28,7 +28,9 @@ const DEFAULT_ENVIRONMENT: [(&str, &str); 12] = [
     ("MIMALLOC_EAGER_COMMIT", "0"),
     ("MIMALLOC_PURGE_EXTEND_DELAY", "0"),
     ("PATH", "/bin"),
-    // With the GIL, too, what a thread prints goes to the session that started it.
+    // With the GIL, too, `warnings.catch_warnings` is a session's own, and what a thread prints goes to
+    // the session that started it.
+    ("PYTHON_CONTEXT_AWARE_WARNINGS", "1"),
     ("PYTHON_THREAD_INHERIT_CONTEXT", "1"),
     ("TERM", "xterm-256color"),
     ("TMPDIR", "/tmp"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
+import threading
 import time
 from contextlib import ExitStack, suppress
 
 from kernel.shell import Session
 
 _PROMPT = ">>> "
+
+#: Sessions import this module, and meet here: one is `inside` something, and goes on when it may `leave`.
+inside, leave = threading.Event(), threading.Event()
 
 
 class User:
@@ -172,3 +177,59 @@ def reload_an_edited_module() -> list[str]:
             editor.run("_ = importlib.reload(kernel.scheduler)")
         seen.append(other.run("scheduler.uptime_ms() == 90061000"))
     return seen
+
+
+def print_beside(context: str, body: str, other_line: str) -> list[str]:
+    """Has one session run `body` inside a context manager while another runs a line there, too.
+
+    Returns what the other printed, and then the one's `text` and `caught`, and what it prints afterwards.
+    """
+    inside.clear()
+    leave.clear()
+    with User("one") as one, User("other") as other:
+        for user in (one, other):
+            user.run("import contextlib, io, logging, sessions, sys, warnings; text, caught = io.StringIO(), []")
+        one.send(f"with {context}: sessions.inside.set(); may = sessions.leave.wait(); {body}\r\r".encode())
+        assert inside.wait(20)
+        try:
+            printed = [other.run(other_line)]
+        finally:
+            leave.set()
+        one.expect("... ")
+        one.expect(_PROMPT)
+        printed.append(one.run("print(repr(text.getvalue()), [str(each.message) for each in caught])"))
+        printed.append(one.run("print('afterwards')"))
+    return printed
+
+
+def log_beside() -> list[str]:
+    """Has two sessions log and warn by turns; returns what each prints."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    try:
+        with User("one") as one, User("other") as other:
+            users = (one, other)
+            for user in users:
+                user.run("import logging, sys")
+            return [user.run(f"logging.warning('of %s', {number})") for number, user in enumerate((*users, *users))]
+    finally:
+        root.handlers[:] = before
+
+
+def programs(text: str) -> list[str]:
+    """Has a session run a program in every way; returns what each printed, and what a session beside it shows."""
+    path = "/tmp/program.py"
+    with open(path, "w") as file:
+        file.write(text)
+    with User("runs") as user, User("beside") as beside:
+        shown = [user.run(line) for line in (f"run({path!r})", f"sh({path!r})", f"sh('{path} | cat')")]
+        user.send(f"sh('{path} &')\r".encode())
+        user.expect(f"[1] {path}\r\n")
+        # The prompt comes before it or after it.
+        user.expect(shown[0].replace("\n", "\r\n"))
+        user.send(b"\r")
+        user.expect(_PROMPT)
+        shown.append(user.run("sh()\r" + path + "\rexit").replace("$ ", ""))
+        shown.append(beside.run("1+1"))
+    os.unlink(path)
+    return shown

@@ -133,3 +133,39 @@ def test_a_module_of_the_kernel_is_edited_and_reloaded_and_in_use_at_once(guest:
         "True\n",
         "False\n",
     ]
+
+
+@pytest.mark.parametrize(
+    "context, body, other_line, shown",
+    [
+        ("contextlib.redirect_stdout(text)", "print('in text')", "print('aloud')", ["aloud\n", "'in text\\n' []\n"]),
+        (
+            "contextlib.redirect_stderr(text)",
+            "print('in text', file=sys.stderr)",
+            "print('aloud', file=sys.stderr)",
+            ["aloud\n", "'in text\\n' []\n"],
+        ),
+        (
+            "warnings.catch_warnings(record=True) as caught",
+            "warnings.warn('mine')",
+            "warnings.warn('yours')",
+            ["<input>:1: UserWarning: yours\n  warnings.warn('yours')\n", "'' ['mine']\n"],
+        ),
+    ],
+    ids=["stdout", "stderr", "warnings"],
+)
+def test_what_a_session_redirects_is_its_own(
+    guest: Guest, context: str, body: str, other_line: str, shown: list[str]
+) -> None:
+    found = guest.call("sessions.print_beside", context, body, other_line)
+    assert [re.sub(r"<python-input-\d+>", "<input>", one) for one in found] == [*shown, "afterwards\n"]
+
+
+def test_a_session_shows_what_it_logs(guest: Guest) -> None:
+    assert guest.call("sessions.log_beside") == [f"WARNING:root:of {number}\n" for number in range(4)]
+
+
+def test_a_program_with_a_loop_of_its_own_runs_in_every_way(guest: Guest) -> None:
+    text = "import asyncio\nasync def main(): sh('echo nested')\nasyncio.run(main())\nprint(6 * 7)\n"
+    printed = "nested\n42\n"
+    assert guest.call("sessions.programs", text) == [printed, printed, printed, printed, "2\n"]

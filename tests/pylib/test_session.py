@@ -137,3 +137,39 @@ def test_a_session_outlives_a_reload_of_all_that_it_stands_on(prompt: Prompt) ->
     prompt.expect("Helpers: sh", 10)
     prompt.wait_for_prompt()
     assert prompt.evaluate("'kept' in globals()") == "False"
+
+
+def test_arguments_are_a_list(prompt: Prompt) -> None:
+    prompt.run("import json, sys, types, colorsys")
+    assert prompt.evaluate("(type(sys.argv), ['a'] + sys.argv)") == "(<class 'list'>, ['a', ''])"
+    assert prompt.evaluate("json.dumps(sys.argv)") == "'[\"\"]'"
+    prompt.run("sys.argv = ['program', 'x']")
+    prompt.run("from sys import argv")
+    assert prompt.evaluate("(sys.argv, argv is sys.argv)") == "(['program', 'x'], True)"
+    # Modules are still made of the plain class.
+    assert prompt.evaluate("(type(colorsys) is types.ModuleType, type(type(sys)('new')))") == "(True, <class 'module'>)"
+
+
+def test_what_is_assigned_to_a_stream_may_write_to_the_one_before(prompt: Prompt) -> None:
+    prompt.run("import contextlib, io, sys; text = io.StringIO(); before = sys.stdout")
+    prompt.run("class Both:\r  def write(self, data): text.write(data); return before.write(data)\r  def flush(self): pass\r")
+    prompt.run("sys.stdout = Both()")
+    prompt.run("print('both', 6 * 7)")
+    prompt.run("with contextlib.redirect_stdout(io.StringIO()) as inner: print('inside')\r")
+    prompt.run("sys.stdout = before")
+    assert prompt.evaluate("(text.getvalue(), inner.getvalue())") == "('both 42\\n', 'inside\\n')"
+    assert "\nboth 42\n" in prompt.text()
+    assert "\ninside" not in prompt.text()
+
+
+def test_asyncio_run_says_what_to_type_instead(prompt: Prompt) -> None:
+    prompt.run("import asyncio")
+    prompt.type_line("asyncio.run(asyncio.sleep(0))")
+    prompt.expect(
+        r"RuntimeError: asyncio.run\(\) cannot be called from a running event loop\r*\n"
+        r"At this prompt a loop runs already: `await main\(\)` does what `asyncio.run\(main\(\)\)` does in a program\.\r*\n"
+        r"run\('/path/file.py'\) and sh\('file.py'\) start programs\.\r*\n",
+        10,
+    )
+    prompt.wait_for_prompt()
+    assert prompt.evaluate("await asyncio.sleep(0, 'slept')") == "'slept'"

@@ -181,9 +181,9 @@ def _redirect(operator: str, word: _words.Word, environment: _environment.Enviro
         raise OSError(errno.EINVAL, "ambiguous redirect", word.text)
     file = cast(TextIO, open(names[0], mode, encoding="utf-8", errors="surrogateescape"))  # noqa: SIM115
     if operator == "<":
-        environment.stdin = file
+        environment.set_stream("stdin", file)
     else:
-        environment.stdout = file
+        environment.set_stream("stdout", file)
     return file
 
 

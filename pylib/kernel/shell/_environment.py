@@ -1,11 +1,18 @@
 """What a thread sees as its process: standard streams, `sys.argv`, `__main__`.
 
-There is one process, and several sessions live in it. `sys.stdin`, `sys.stdout`, `sys.stderr`,
-`sys.argv` and `sys.modules["__main__"]` therefore are stand-ins, which find out on each use whom
-the calling thread works for:
+There is one process, and several sessions live in it. What `sys.stdin`, `sys.stdout`, `sys.stderr`
+and `sys.modules["__main__"]` give therefore are stand-ins, which find out on each use whom the
+calling thread works for:
 
-    print() ──► sys.stdout (stand-in) ──► current() ──► the session's terminal, a command's pipe,
-                                                        or the log, when the session has ended
+    print() ──► Printed ──► current() ──► the session's terminal, a command's pipe, what somebody
+                                          assigned to `sys.stdout`, or the log, when the session
+                                          has ended
+    sys.stdout ──► Stream ──► the same, but for what was assigned
+
+`sys` is of class `System`: to assign to `sys.stdout` or `sys.argv` counts for whoever does it alone,
+and `sys.stdout` is what he has assigned, if he has. A `Stream` that was taken before goes on to stand
+for the stream before: what is assigned may write to it, and assigning it again ends the change, as
+`contextlib.redirect_stdout` does.
 
 `current()` is a context variable. A thread inherits the context of the thread that starts it
 (`sys.flags.thread_inherit_context`), and asyncio's tasks and callbacks that of their creator. Where
@@ -16,7 +23,7 @@ import builtins
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -37,11 +44,43 @@ class Environment:
     argv: list[str] = field(default_factory=lambda: [""])
     #: The session that it belongs to.
     session: Any = None
+    #: By name, the streams in whose place others were assigned.
+    replaced: dict[str, TextIO] = field(default_factory=dict)
 
-    def derive(self, **changes: Any) -> "Environment":
-        """Returns a copy with other values for the fields that are named."""
-        values = {name: getattr(self, name) for name in ("stdin", "stdout", "stderr", "main", "argv", "session")}
-        return Environment(**(values | changes))
+    def derive(self, **streams: TextIO) -> "Environment":
+        """Returns a copy with other streams where they are named."""
+        names = ("stdin", "stdout", "stderr", "main", "argv", "session")
+        copy = Environment(**{name: getattr(self, name) for name in names}, replaced=dict(self.replaced))
+        for name, stream in streams.items():
+            copy.set_stream(name, stream)
+        return copy
+
+    def set_stream(self, name: str, stream: TextIO) -> None:
+        """Gives it a stream for good; forgets what was assigned in place of the one before."""
+        self.restore_stream(name)
+        setattr(self, name, stream)
+
+    def set_original_stream(self, name: str, stream: TextIO) -> None:
+        """Gives it a stream in place of `original_stream(name)`; what was assigned goes on to count."""
+        if name in self.replaced:
+            self.replaced[name] = stream
+        else:
+            setattr(self, name, stream)
+
+    def replace_stream(self, name: str, stream: TextIO) -> None:
+        """Has another stream count until `restore_stream`."""
+        self.replaced.setdefault(name, getattr(self, name))
+        setattr(self, name, stream)
+
+    def restore_stream(self, name: str) -> None:
+        """Undoes `replace_stream`, however often that was called."""
+        if name in self.replaced:
+            setattr(self, name, self.replaced.pop(name))
+
+    def original_stream(self, name: str) -> TextIO:
+        """Returns a stream without regard to what was assigned in its place."""
+        stream = self.replaced.get(name)
+        return cast(TextIO, getattr(self, name)) if stream is None else stream
 
 
 # A reload of this module leaves these as they are: whoever works here has his environment through them.
@@ -69,7 +108,7 @@ def entered(environment: Environment) -> Iterator[None]:
 
 
 class Stream:
-    """Stands for one standard stream of whoever uses it."""
+    """Stands for one standard stream of whoever uses it, as it is unless another was assigned."""
 
     __slots__ = ("_name",)
 
@@ -77,7 +116,7 @@ class Stream:
         self._name = name
 
     def _target(self) -> Any:
-        return getattr(current(), self._name)
+        return current().original_stream(self._name)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target(), name)
@@ -98,35 +137,49 @@ class Stream:
         return f"<{self._name} of the session: {self._target()!r}>"
 
 
-class Arguments(MutableSequence[str]):
-    """Stands for `sys.argv` of whoever uses it."""
+class Printed(Stream):
+    """Stands for what `print` and the interpreter itself use: what was assigned, if something was."""
 
-    def __getitem__(self, index: Any) -> Any:
-        return current().argv[index]
+    __slots__ = ()
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        current().argv[index] = value
+    def _target(self) -> Any:
+        return getattr(current(), self._name)
 
-    def __delitem__(self, index: Any) -> None:
-        del current().argv[index]
 
-    def __len__(self) -> int:
-        return len(current().argv)
+class _StreamOfSys:
+    """The attribute `stdin`, `stdout` or `stderr` of `sys`. The interpreter itself looks in the module's dictionary."""
 
-    def insert(self, index: int, value: str) -> None:
-        """See `list.insert`."""
-        current().argv.insert(index, value)
+    def __init__(self, name: str) -> None:
+        self._name = name
 
-    def __add__(self, other: list[str]) -> list[str]:
-        return current().argv + other
+    def __get__(self, module: object, owner: object) -> object:
+        environment = current()
+        return getattr(environment, self._name) if self._name in environment.replaced else STREAMS[self._name]
 
-    def __eq__(self, other: object) -> bool:
-        return list(self) == (list(other) if isinstance(other, Arguments) else other)
+    def __set__(self, module: object, value: Any) -> None:
+        if value is STREAMS[self._name] or value is _PRINTED[self._name]:
+            current().restore_stream(self._name)
+        else:
+            current().replace_stream(self._name, value)
 
-    __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        return repr(current().argv)
+class System(types.ModuleType):
+    """The class of module `sys`."""
+
+    stdin, stdout, stderr = _StreamOfSys("stdin"), _StreamOfSys("stdout"), _StreamOfSys("stderr")
+
+    def __new__(cls, name: str, doc: str | None = None) -> types.ModuleType:  # type: ignore[misc]
+        """Makes a plain module, as those want who write `type(sys)` for the class of modules, importlib too."""
+        return types.ModuleType(name, doc)
+
+    @property
+    def argv(self) -> list[str]:
+        """The arguments of whoever asks."""
+        return current().argv
+
+    @argv.setter
+    def argv(self, value: list[str]) -> None:
+        current().argv = value
 
 
 class Main(types.ModuleType):
@@ -145,11 +198,9 @@ class Main(types.ModuleType):
         return dir(current().main)
 
 
-STREAMS = {
-    name: keep(globals().get("STREAMS", {}).get(name), Stream, partial(Stream, name))
-    for name in ("stdin", "stdout", "stderr")
-}
-_ARGUMENTS = keep(globals().get("_ARGUMENTS"), Arguments)
+_NAMES = ("stdin", "stdout", "stderr")
+STREAMS = {name: keep(globals().get("STREAMS", {}).get(name), Stream, partial(Stream, name)) for name in _NAMES}
+_PRINTED = {name: keep(globals().get("_PRINTED", {}).get(name), Printed, partial(Printed, name)) for name in _NAMES}
 _MAIN = keep(globals().get("_MAIN"), Main, partial(Main, "__main__"))
 
 
@@ -186,36 +237,23 @@ def ensure_installed() -> None:
         if _first is not None:
             return
         _first = Environment(sys.stdin, sys.stdout, sys.stderr, sys.modules["__main__"], sys.argv)
-        for name, stream in STREAMS.items():
+        for name, stream in _PRINTED.items():
             setattr(sys, name, stream)
-        sys.argv = cast(list[str], _ARGUMENTS)
         sys.modules["__main__"] = _MAIN
-        _install_functions()
+        _install_classes()
 
 
-def _install_functions() -> None:
+def _install_classes() -> None:
+    """Puts in place what a reload of this module has made anew."""
+    sys.__class__ = System
     builtins.input = _read_line
     sys.displayhook = _show_value
 
 
-def adopt_changes() -> None:
-    """Makes what was assigned to `sys.stdout` and its like count for the calling session alone.
-
-    An assignment replaces the stand-in for everybody; this puts it back and keeps the new value in
-    the caller's environment.
-    """
-    environment = current()
-    for name, stream in STREAMS.items():
-        found = getattr(sys, name, None)
-        if found is not stream:
-            setattr(environment, name, found)
-            setattr(sys, name, stream)
-    if sys.argv is not cast(Any, _ARGUMENTS):
-        environment.argv = sys.argv
-        sys.argv = cast(list[str], _ARGUMENTS)
+def restore_main() -> None:
+    """Puts the stand-in for `__main__` back, where a program has put a module of its own."""
     sys.modules["__main__"] = _MAIN
 
 
 if _first is not None:
-    # Reloaded.
-    _install_functions()
+    _install_classes()

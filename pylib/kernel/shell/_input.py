@@ -9,7 +9,7 @@ import io
 import os
 import select
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TextIO
 
 #: What a terminal that edits lines itself takes of one (`MAX_CANON` of the kernel, its newline
 #: included): it drops the rest, so a line of this length is not what was typed.
@@ -105,7 +105,7 @@ class TtyReader(io.RawIOBase):
 class PlainPrompt:
     """The prompt for terminals that can do nothing: they, or the kernel, edit the line."""
 
-    def __init__(self, source: TtyInput, wait: Callable[[], None], stdout: Callable[[], io.TextIOBase]) -> None:
+    def __init__(self, source: TtyInput, wait: Callable[[], None], stdout: Callable[[], TextIO]) -> None:
         self._source = source
         self._wait = wait
         self._stdout = stdout

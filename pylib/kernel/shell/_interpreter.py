@@ -16,6 +16,14 @@ from typing import Any, cast
 _numbers: "itertools.count[int]" = globals().get("_numbers") or itertools.count()
 
 
+#: How asyncio ends what it says when a loop was to be run inside another.
+_INSIDE_LOOP = "cannot be called from a running event loop"
+_AWAIT_INSTEAD = (
+    "At this prompt a loop runs already: `await main()` does what `asyncio.run(main())` does in a program.\n"
+    "run('/path/file.py') and sh('file.py') start programs."
+)
+
+
 class Interpreter:
     """The Python of one session. The session's own thread uses it."""
 
@@ -77,6 +85,8 @@ class Interpreter:
 
     def _show(self, error: BaseException, entry: types.TracebackType | None) -> None:
         error = error.with_traceback(entry)
+        if isinstance(error, RuntimeError) and str(error).endswith(_INSIDE_LOOP):
+            error.add_note(_AWAIT_INSTEAD)
         sys.last_type, sys.last_value, sys.last_traceback = type(error), error, entry
         sys.last_exc = error  # type: ignore[attr-defined]
         if sys.excepthook is not sys.__excepthook__:

@@ -24,7 +24,8 @@ import traceback
 import types
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from functools import partial
+from typing import Any, TextIO
 
 from kernel.command import error_line
 from kernel.shell import _environment, _interrupts, _log, _names, _words
@@ -183,8 +184,10 @@ class Session:
         """Ends the session; what its threads print from now on goes to the log."""
         self._close_loop()
         environment = self.environment
-        environment.stdout = environment.stderr = _log.stream(self.name)
-        environment.stdin = open(os.devnull)  # noqa: SIM115  (as long as the session's threads live)
+        log = _log.stream(self.name)
+        environment.set_stream("stdout", log)
+        environment.set_stream("stderr", log)
+        environment.set_stream("stdin", open(os.devnull))  # noqa: SIM115  (as long as the session's threads live)
         for stream in self._outputs:
             # The terminal may have gone.
             with suppress(OSError):
@@ -203,19 +206,23 @@ class Session:
         """Writes out what was printed; opens anew what a program has closed."""
         environment = self.environment
         for name in ("stdout", "stderr"):
-            stream = getattr(environment, name)
             try:
-                stream.flush()
+                getattr(environment, name).flush()
             except ValueError:
-                setattr(environment, name, self._open_output())
+                environment.restore_stream(name)
             except (AttributeError, OSError):
                 # None, a full disk: what the user has put there is the user's.
+                pass
+            try:
+                environment.original_stream(name).flush()
+            except ValueError:
+                environment.set_original_stream(name, self._open_output())
+            except OSError:
+                # The terminal has gone: the next read says so.
                 continue
         if self._stdin.closed:
-            is_own = environment.stdin is self._stdin
             self._stdin = self._open_input()
-            if is_own:
-                environment.stdin = self._stdin
+            environment.set_original_stream("stdin", self._stdin)
 
     # -- prompts ------------------------------------------------------------------------------
 
@@ -232,11 +239,13 @@ class Session:
             return self._plain_prompt()
 
     def _plain_prompt(self) -> Prompt:
-        return PlainPrompt(self._source, self._wait, lambda: cast(io.TextIOBase, self.environment.stdout))
+        # Prompts belong on the terminal, whatever was assigned to `sys.stdout`.
+        stdout = partial(self.environment.original_stream, "stdout")
+        return PlainPrompt(self._source, self._wait, stdout)
 
     def _serve_statement(self) -> None:
         """Asks for one statement or command and runs it."""
-        _environment.adopt_changes()
+        _environment.restore_main()
         self._mend_streams()
         self.namespace["cwd"] = os.getcwd()
         if self._in_shell:
@@ -329,7 +338,9 @@ class Session:
     def run_path(self, path: str, *arguments: str) -> None:
         """Runs a Python file as a program, with `arguments` in its `argv` after its path."""
         path = os.fspath(path)
-        with _outside_loop(), _environment.entered(_environment.current().derive(argv=[path, *arguments])):
+        environment = _environment.current().derive()
+        environment.argv = [path, *arguments]
+        with _outside_loop(), _environment.entered(environment):
             self.shell.run_file(path, [path, *arguments])
 
     def input(self, prompt: object = "") -> str | None:
