@@ -10,6 +10,7 @@ import pytest
 
 from harness.paths import REPOSITORY
 from harness.serial import Prompt
+from kernel.shell._input import TtyInput
 
 # A process that has a terminal of its own and copies it to pipes, as QEMU does with a serial line.
 RELAY = """
@@ -137,6 +138,37 @@ def test_a_session_outlives_a_reload_of_all_that_it_stands_on(prompt: Prompt) ->
     prompt.expect("Helpers: sh", 10)
     prompt.wait_for_prompt()
     assert prompt.evaluate("'kept' in globals()") == "False"
+
+
+def test_a_signal_that_comes_before_the_wait_for_a_line_ends_it() -> None:
+    line, typed = os.pipe()
+    signals, signalled = os.pipe()
+    try:
+        source = TtyInput(line)
+        source.wake_for(signals)
+        os.write(signalled, b"\x02")
+        assert source.wait() is False
+        assert source.is_ready() is False
+        os.write(typed, b"text")
+        assert source.wait() is True
+        assert os.read(signals, 8) == b"\x02"
+        assert source.wait() is True
+    finally:
+        for fd in (line, typed, signals, signalled):
+            os.close(fd)
+
+
+def test_a_signal_that_raises_nothing_leaves_a_program_its_line(prompt: Prompt) -> None:
+    prompt.run("import os, signal, threading")
+    prompt.run("seen = []; before = signal.signal(signal.SIGUSR1, lambda *_: seen.append(6 * 7))")
+    prompt.run("timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)); timer.start()")
+    prompt.type_line("line = (print('seen', seen), input('say: '), timer.join(), input('more: '))[1::2]")
+    prompt.expect("\nsay: ", 10)
+    prompt.type_line("one")
+    prompt.expect("more: ", 10)
+    prompt.type_line("two")
+    prompt.wait_for_prompt()
+    assert prompt.evaluate("(line, seen)") == "(('one', 'two'), [42])"
 
 
 def test_arguments_are_a_list(prompt: Prompt) -> None:

@@ -47,15 +47,20 @@ class TtyInput:
         self._returned = b""
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
+        self._waiting = select.poll()
+        self._waiting.register(fd, select.POLLIN)
 
     def is_ready(self) -> bool:
         """Tells whether a read would return at once."""
         return bool(self._returned) or bool(self._poll.poll(0))
 
-    def wait(self) -> None:
-        """Waits until a read would return at once."""
-        if not self._returned:
-            self._poll.poll()
+    def wake_for(self, fd: int) -> None:
+        """Has `wait` end when there is something to read from `fd`, too."""
+        self._waiting.register(fd, select.POLLIN)
+
+    def wait(self) -> bool:
+        """Waits until a read would return at once, or for what `wake_for` names; tells whether it was the former."""
+        return bool(self._returned) or any(fd == self.fd for fd, _ in self._waiting.poll())
 
     def take(self, size: int) -> bytes:
         """Returns up to `size` bytes, none at the end; waits for the first."""

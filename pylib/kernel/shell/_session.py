@@ -118,8 +118,9 @@ class Session:
         """Serves the session in the calling thread until its user leaves or its terminal goes."""
         _environment.ensure_installed()
         if threading.current_thread() is threading.main_thread():
-            # A signal that comes just before the loop waits wakes it all the same.
+            # A signal that comes just before the loop or `input()` waits wakes it all the same.
             signal.set_wakeup_fd(self._loop._csock.fileno(), warn_on_full_buffer=False)  # type: ignore[attr-defined]
+            self._source.wake_for(self._loop._ssock.fileno())  # type: ignore[attr-defined]
         else:
             # A current directory of its own; the main thread's is that of the process.
             os.unshare(os.CLONE_FS)  # type: ignore[attr-defined]
@@ -358,7 +359,9 @@ class Session:
         loop = self._loop
         if loop.is_running():
             # A statement asks: tasks wait until it is done, as for any of its calls that wait.
-            self._source.wait()
+            while not self._source.wait():
+                # A signal came, perhaps just before the wait, and its handler did not raise.
+                loop._read_from_self()  # type: ignore[attr-defined]
             return
         try:
             loop.add_reader(self._fd, loop.stop)
