@@ -32,6 +32,16 @@ def test_banner_says_what_this_is(prompt: Prompt) -> None:
     assert re.search(r"INFO [\w.]+: shell spawned — system ready\n", prompt.text())
 
 
+def test_what_is_typed_while_the_machine_starts_is_kept(machines: Machines) -> None:
+    numbers = [secrets.randbelow(10**9) for _ in range(3)]
+    lines = "".join(f"{number} ** 3\n" for number in numbers)
+    with Prompt(machines.command(Shape(append=("env.TERM=dumb",)), ())) as prompt:
+        # The emulator takes the first byte before the machine's first instruction.
+        prompt.send(lines)
+        for number in numbers:
+            prompt.expect(f">>> {number**3}\r", 60)
+
+
 def test_expressions_are_computed(prompt: Prompt) -> None:
     number = secrets.randbits(200)
     assert prompt.evaluate(f"{number}**3") == str(number**3)

@@ -13,6 +13,7 @@ use spin::{Mutex, Once};
 
 use super::cpu::without_interrupts;
 use super::{device_tree, irq, page_table};
+use crate::early_input::EarlyInput;
 
 const BAUD_RATE: u32 = 115_200;
 
@@ -22,6 +23,7 @@ struct Port(Uart<'static>);
 unsafe impl Send for Port {}
 
 static UART: Once<Mutex<Port>> = Once::new();
+static EARLY: Mutex<EarlyInput> = Mutex::new(EarlyInput::new());
 /// Called when bytes have arrived.
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// The port may interrupt: bytes that come are to be told of.
@@ -58,11 +60,26 @@ pub fn init() {
             parity: Parity::None,
             stop_bits: StopBits::One,
         };
+        keep_received(&mut uart, registers);
         // Where the rate cannot be had, the firmware's remains.
         let _ = uart.enable(line, BAUD_RATE, clock_hz);
     }
     uart.set_interrupt_masks(Interrupts::empty());
     UART.call_once(|| Mutex::new(Port(uart)));
+}
+
+/// Takes what has been typed already, and turns the FIFO on at once if it is off: that empties it, and to do it
+/// again does not.
+fn keep_received(uart: &mut Uart, registers: NonNull<PL011Registers>) {
+    /// UARTLCR_H, with the FIFO on and words of 8 bits (Arm DDI 0183, 3.3.7).
+    const LINE_CONTROL: usize = 0x2c;
+    const FIFO_AND_8_BITS: u32 = 0x70;
+    EARLY.lock().fill(|| uart.read_word().ok().flatten());
+    // SAFETY: the port's register; its bits are what `enable` sets anyway.
+    unsafe {
+        let register = registers.byte_add(LINE_CONTROL).cast::<u32>();
+        register.write_volatile(FIFO_AND_8_BITS);
+    }
 }
 
 /// Runs `f` on the port.
@@ -121,6 +138,9 @@ pub fn write_in_report(bytes: &[u8]) {
 /// Takes one received byte, if there is any.
 pub fn try_read() -> Option<u8> {
     with(|uart| {
+        if let Some(byte) = EARLY.lock().take() {
+            return Some(byte);
+        }
         loop {
             match uart.read_word() {
                 Ok(Some(byte)) => return Some(byte),
@@ -146,6 +166,8 @@ pub fn listen(handler: irq::Handler) -> Result<(), irq::IrqError> {
     };
     HANDLER.store(handler as *mut (), Ordering::Relaxed);
     irq::register(serial.interrupt, "console", on_interrupt)?;
+    // For what came before there were interrupts.
+    without_interrupts(handler);
     IS_LISTENING.store(true, Ordering::Relaxed);
     with(|uart| uart.set_interrupt_masks(Interrupts::RXI | Interrupts::RTI));
     Ok(())

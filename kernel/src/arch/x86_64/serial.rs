@@ -8,11 +8,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::Mutex;
 use uart_16550::backend::PioBackend;
-use uart_16550::spec::registers::IER;
+use uart_16550::spec::registers::{IER, LSR, MCR, offsets};
 use uart_16550::{BaudRate, Config, Uart16550};
+use x86_64::instructions::port::Port;
 
 use super::cpu::without_interrupts;
 use super::irq;
+use crate::early_input::EarlyInput;
 
 /// COM1's first I/O port.
 const COM1: u16 = 0x3f8;
@@ -30,6 +32,8 @@ const fn com1() -> Uart16550<PioBackend> {
 
 static UART: Mutex<Uart16550<PioBackend>> = Mutex::new(com1());
 
+static EARLY: Mutex<EarlyInput> = Mutex::new(EarlyInput::new());
+
 /// The vector of its interrupt; 0 while it has none.
 static VECTOR: AtomicU32 = AtomicU32::new(0);
 
@@ -42,12 +46,31 @@ pub fn vector() -> Option<u32> {
 /// silently: there is no other place to complain.
 pub fn init() {
     without_interrupts(|| {
+        let mut uart = UART.lock();
+        keep_received();
         let config = Config {
             baud_rate: BaudRate::Baud115200,
             ..Config::DEFAULT
         };
-        let _ = UART.lock().init(config);
+        let _ = uart.init(config);
     });
+}
+
+/// Takes what has been typed already. In loop-back nothing more comes in, until `init` ends that.
+fn keep_received() {
+    let register = |offset: usize| Port::<u8>::new(COM1 + offset as u16);
+    // SAFETY: COM1's registers, whose lock the caller holds.
+    unsafe {
+        // Where there is no port, all bits are set; a port never sets all of these.
+        if register(offsets::LSR).read() == u8::MAX {
+            return;
+        }
+        register(offsets::MCR).write(MCR::LOOP_BACK.bits());
+        EARLY.lock().fill(|| {
+            let has_byte = register(offsets::LSR).read() & LSR::DATA_READY.bits() != 0;
+            has_byte.then(|| register(offsets::DATA).read())
+        });
+    }
 }
 
 /// Writes up to one FIFO of `bytes` if the transmitter is ready; returns how
@@ -79,7 +102,10 @@ pub fn write_in_report(bytes: &[u8]) {
 
 /// Takes one received byte, if there is any.
 pub fn try_read() -> Option<u8> {
-    without_interrupts(|| UART.lock().try_receive_byte().ok())
+    without_interrupts(|| {
+        let early = EARLY.lock().take();
+        early.or_else(|| UART.lock().try_receive_byte().ok())
+    })
 }
 
 /// Has `handler` called, on an interrupt stack, when bytes have arrived. It need not take them
@@ -87,6 +113,10 @@ pub fn try_read() -> Option<u8> {
 pub fn listen(handler: irq::Handler) -> Result<(), irq::IrqError> {
     let vector = irq::register_isa(ISA_IRQ, "console", handler)?;
     VECTOR.store(vector.into(), Ordering::Relaxed);
-    without_interrupts(|| UART.lock().enable_interrupts(IER::DATA_READY));
+    without_interrupts(|| {
+        // For what came before there were interrupts.
+        handler();
+        UART.lock().enable_interrupts(IER::DATA_READY);
+    });
     Ok(())
 }
