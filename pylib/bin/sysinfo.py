@@ -3,7 +3,6 @@
 Prints what machine this is and what it is doing.
 """
 
-import os
 import sys
 
 from kernel.command import duration, parse
@@ -11,6 +10,7 @@ from kernel.memory import pmm
 from kernel.scheduler import scheduler
 
 argv: list[str]
+cwd: str
 
 parse(__doc__, argv, most=0)
 cpus = scheduler.cpus()
@@ -22,4 +22,4 @@ print(f"GIL: {'enabled' if has_gil else 'disabled'}")
 print(f"Scheduler: {len(scheduler.ps())} tasks")
 print(f"Memory: {pmm.available * mib:.0f} MiB free of {pmm.total * mib:.0f} MiB")
 print(f"Uptime: {duration(scheduler.uptime_ms() / 1000)}")
-print(f"cwd: {os.getcwd()}")
+print(f"cwd: {cwd}")

@@ -52,6 +52,21 @@ LINES = [
     ("mkdir d", ""),
     ("ls", "d/\nnotes\n"),
     ("rmdir d", ""),
+    ("wc notes", "      3       3      14 notes\n"),
+    ("sh('wc -l < notes')", "      3\n"),
+    ("echo one  'two  three'", "one two  three\n"),
+    ("echo -n x", "x"),
+    ("mkdir d", ""),
+    ("cp notes d", ""),
+    ("cp -r d e", ""),
+    ("mv d/notes d/other", ""),
+    ("mv d e", ""),
+    ("find e", "e\ne/d\ne/d/other\ne/notes\n"),
+    ("rm -r e", ""),
+    ("cp d x", f"cp: d: {NOT_THERE}\n"),
+    ("mv d x", f"mv: d: {NOT_THERE}\n"),
+    ("date +%%", "%\n"),
+    ("clear", "\x1b[H\x1b[2J\x1b[3J"),
     ("cat nope", f"cat: nope: {NOT_THERE}\n"),
     ("cd nope", f"cd: nope: {NOT_THERE}\n"),
     ("rm /tmp", "rm: /tmp: Is a directory\n"),
@@ -63,12 +78,48 @@ LINES = [
     ("ls", "5\n"),
     ("del ls", ""),
     ("ls", "notes\n"),
+    # A session outlives its directory.
+    ("rm -r /tmp/room", ""),
+    ("cwd", "''\n"),
+    ("pwd", f"pwd: {NOT_THERE}\n"),
+    ("sh('echo > file')", f"sh: file: {NOT_THERE}\n"),
+    ("cd", ""),
+    ("cwd", "'/'\n"),
+]
+
+# What they print of the machine, as a pattern.
+PATTERNS = [
+    (
+        "df",
+        r"TYPE        1K-BLOCKS       USED       FREE USE% MOUNTED ON\n"
+        r"tmpfs      [ \d]{10} [ \d]{10} [ \d]{10} [ \d]{2}\d% /\n"
+        r"devtmpfs   [ \d]{10}          0 [ \d]{10}   0% /dev\n"
+        r"proc                0          0          0    - /proc\nsysfs               0          0          0    - /sys\n",
+    ),
+    (
+        "free",
+        r"              total        used        free   available\nMem:   ( [ \d]{10}\d){4}\n",
+    ),
+    ("uptime", r"\d\d:\d\d:\d\d up 0:\d\d:\d\d, \d+ threads, load average: \d+\.\d\d, \d+\.\d\d, \d+\.\d\d\n"),
+    ("date", r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d UTC 20\d\d\n"),
+    ("ps", r"    ID NAME             STATE    CPU       TIME\n(?:[ \d]{6} .{16} [a-z ]{8} [ \d]{3} [ \d]{6}\.\d{3}\n)+"),
+    (
+        "sysinfo",
+        r"PythonOS\nCPUs: 2/2 online\nGIL: (?:en|dis)abled\nScheduler: \d+ tasks\nMemory: \d+ MiB free of \d+ MiB\n"
+        r"Uptime: 0:\d\d:\d\d\ncwd: /\n",
+    ),
 ]
 
 
 def test_commands_print_what_users_are_told(prompt: Prompt) -> None:
     found = [(line, typed(prompt, line)) for line, _ in LINES]
     assert found == LINES
+
+
+def test_what_commands_print_of_the_machine(prompt: Prompt) -> None:
+    prompt.run("cd")
+    found = [(typed(prompt, line), pattern) for line, pattern in PATTERNS]
+    assert [text for text, pattern in found if not re.fullmatch(pattern, text)] == []
 
 
 def test_ed_is_a_conversation(prompt: Prompt) -> None:

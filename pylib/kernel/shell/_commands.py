@@ -157,7 +157,7 @@ class Shell:
         code, source = compile_file(path)
         main = types.ModuleType("__main__")
         main.__dict__.update(self._names())
-        before = os.getcwd()
+        before = current_directory()
         main.__dict__.update(__builtins__=__builtins__, __file__=path, argv=argv, cwd=before)
         linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
         environment = _environment.current()
@@ -193,6 +193,14 @@ def find(name: str) -> str | None:
         return name
     path = f"{FOLDER}/{name}.py"
     return path if "/" not in name and os.path.isfile(path) else None
+
+
+def current_directory() -> str:
+    """Returns the current directory; an empty path, which leads nowhere, if somebody has removed it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def compile_file(path: str) -> tuple[types.CodeType, str]:

@@ -29,7 +29,7 @@ from typing import Any, TextIO
 
 from kernel.command import error_line
 from kernel.shell import _environment, _interrupts, _log, _names, _words
-from kernel.shell._commands import Shell, find
+from kernel.shell._commands import Shell, current_directory, find
 from kernel.shell._environment import Environment
 from kernel.shell._input import LineTooLong, PlainPrompt, Prompt, TtyInput, TtyReader
 from kernel.shell._interpreter import Interpreter
@@ -248,7 +248,7 @@ class Session:
         """Asks for one statement or command and runs it."""
         _environment.restore_main()
         self._mend_streams()
-        self.namespace["cwd"] = os.getcwd()
+        self.namespace["cwd"] = current_directory()
         if self._in_shell:
             line = self._prompt.read(_SHELL_PS1, _PS2, lambda text: False)
             self._run_shell_line(line)
@@ -281,7 +281,7 @@ class Session:
             with _interrupts.allowed():
                 self._lone[word]()
         elif word:
-            before = os.getcwd()
+            before = current_directory()
             self._interpreter.run(text)
             self._follow_cwd(before)
 
