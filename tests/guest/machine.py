@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -220,3 +221,10 @@ def library_digest() -> dict[str, str]:
         for path in root.rglob("*.py")
         if "site-packages" not in path.parts
     }
+
+
+def describe_cpus() -> list[dict[str, str]]:
+    """Returns what `/proc/cpuinfo` says, CPU by CPU."""
+    with open("/proc/cpuinfo") as file:
+        paragraphs = file.read().removesuffix("\n\n").split("\n\n")
+    return [dict(re.split(r"\s*: ?", line, maxsplit=1) for line in one.splitlines()) for one in paragraphs]

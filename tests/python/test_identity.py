@@ -29,6 +29,23 @@ def test_the_gil_is_as_the_build_says(guest: Guest, chosen: Settings) -> None:
     assert identity["abiflags"] == ("t" if free_threading else "")
 
 
+def test_cpuinfo_says_what_the_cpus_say(guest: Guest, chosen: Settings) -> None:
+    cpus = guest.call("machine.describe_cpus")
+    assert [cpu.pop("processor") for cpu in cpus] == ["0", "1"]
+    assert cpus[0] == cpus[1]
+    assert cpus[0]["model name"]
+    if chosen.arch == "x86_64":
+        assert re.fullmatch("[!-~ ]{12}", cpus[0]["vendor_id"])
+        assert all(cpus[0][name].isdecimal() for name in ("cpu family", "model", "stepping"))
+        assert re.fullmatch(r"\d+\.\d{3}", cpus[0]["cpu MHz"])
+        # Whatever has 64 bits has these, and QEMU says that it is no real CPU.
+        assert {"fpu", "cx8", "fxsr", "sse2", "syscall", "nx", "lm", "hypervisor"} <= set(cpus[0]["flags"].split())
+    else:
+        assert {"fp", "asimd"} <= set(cpus[0]["Features"].split())
+        assert re.fullmatch("0x[0-9a-f]{2}", cpus[0]["CPU implementer"])
+        assert re.fullmatch("0x[0-9a-f]{3}", cpus[0]["CPU part"])
+
+
 def test_the_process_is_the_first_and_its_main_thread_has_its_id(guest: Guest) -> None:
     ids = guest.call("machine.ids")
     assert ids["pid"] == ids["main"] == 1

@@ -198,13 +198,14 @@ pub fn brand() -> &'static str {
     device_tree::machine().cpu_name()
 }
 
+const FP: usize = 1 << 0;
+const ASIMD: usize = 1 << 1;
+const CRC32: usize = 1 << 7;
+const ATOMICS: usize = 1 << 8;
+
 /// What AT_HWCAP of the auxiliary vector holds: of what C code may use, what this machine has (Linux's
 /// `asm/hwcap.h`). Only what the context switch and the trampoline keep may be there.
 pub fn hwcap() -> usize {
-    const FP: usize = 1 << 0;
-    const ASIMD: usize = 1 << 1;
-    const CRC32: usize = 1 << 7;
-    const ATOMICS: usize = 1 << 8;
     const CPUID_ATOMIC: u64 = 20;
     const CPUID_CRC32: u64 = 16;
     let features = ID_AA64ISAR0_EL1.get();
@@ -217,4 +218,18 @@ pub fn hwcap() -> usize {
         capabilities |= CRC32;
     }
     capabilities
+}
+
+/// The names of what `hwcap` has, as Linux's `/proc/cpuinfo` writes them.
+pub fn capability_names() -> impl Iterator<Item = &'static str> {
+    let capabilities = hwcap();
+    [
+        ("fp", FP),
+        ("asimd", ASIMD),
+        ("crc32", CRC32),
+        ("atomics", ATOMICS),
+    ]
+    .into_iter()
+    .filter(move |(_, bit)| capabilities & bit != 0)
+    .map(|(name, _)| name)
 }

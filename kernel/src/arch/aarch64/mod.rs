@@ -3,6 +3,7 @@
 mod clock;
 mod context;
 mod cpu;
+mod cpu_description;
 pub mod device_access;
 mod device_tree;
 pub mod entropy;
@@ -38,6 +39,7 @@ pub use cpu::{
     brand, disable_interrupts, divert_calls, halt_forever, has_python_thread, hwcap, relax,
     set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
 };
+pub use cpu_description::describe_cpu;
 pub use legacy::{LEGACY_CALLS, LEGACY_NAMES};
 pub use machine::Machine;
 pub use per_cpu::{current as current_thread, this_cpu_id as this_cpu};

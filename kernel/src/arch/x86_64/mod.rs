@@ -5,6 +5,7 @@ mod apic;
 mod clock;
 mod context;
 mod cpu;
+mod cpu_description;
 pub mod device_access;
 mod early_map;
 pub mod entropy;
@@ -44,6 +45,7 @@ pub use cpu::{
     brand, disable_interrupts, divert_calls, halt_forever, has_python_thread, hwcap, relax,
     set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
 };
+pub use cpu_description::describe_cpu;
 pub use legacy::{LEGACY_CALLS, LEGACY_NAMES};
 pub use machine::Machine;
 pub use per_cpu::{current as current_thread, this_cpu_id as this_cpu};

@@ -28,11 +28,12 @@ pub fn command_line(_: u32, text: &mut String) -> Made {
     done(writeln!(text, "{}", cmdline::line()))
 }
 
-/// `/proc/cpuinfo`.
+/// `/proc/cpuinfo`: a paragraph for each CPU.
 pub fn cpus(_: u32, text: &mut String) -> Made {
     for cpu in online_cpus() {
         done(writeln!(text, "processor\t: {}", cpu.0))?;
-        done(writeln!(text, "model name\t: {}\n", arch::brand()))?;
+        done(arch::describe_cpu(text))?;
+        text.push('\n');
     }
     Ok(())
 }
