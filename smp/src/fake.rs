@@ -118,14 +118,12 @@ pub fn preempt() {
     prim::thread::yield_now();
 }
 
-/// Starts a host thread for `config`.
-#[cfg(not(loom))]
+/// Starts a host thread for `config`. Models use loom's own `spawn`: the threads of this one never
+/// return, see [`exit`], which loom takes for a deadlock.
 pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
-    use std::sync::mpsc::sync_channel;
-
     let (entry, arg) = (config.entry, config.arg);
-    let (send, receive) = sync_channel::<ThreadRef>(1);
-    let host = std::thread::spawn(move || {
+    let (send, receive) = prim::mpsc::channel::<ThreadRef>();
+    let host = prim::thread::spawn(move || {
         adopt(receive.recv().expect("the spawner sends the thread"));
         entry(arg)
     });
@@ -134,11 +132,6 @@ pub(crate) fn start(config: ThreadConfig) -> ThreadRef {
     send.send(thread.clone())
         .expect("the host thread receives it");
     thread
-}
-
-#[cfg(loom)]
-pub(crate) fn start(_: ThreadConfig) -> ThreadRef {
-    unimplemented!("models start threads with loom's own spawn")
 }
 
 /// Ends the calling thread as far as this crate is concerned. The host thread sleeps until the

@@ -14,10 +14,10 @@ pub(crate) use core::sync::atomic::{
 };
 
 #[cfg(all(not(loom), not(target_os = "none")))]
-pub(crate) use std::thread;
+pub(crate) use std::{sync::mpsc, thread};
 
 #[cfg(loom)]
-pub(crate) use loom::thread;
+pub(crate) use loom::{sync::mpsc, thread};
 
 /// A function that is `const` except under loom, whose types register themselves when made.
 macro_rules! const_unless_loom {
