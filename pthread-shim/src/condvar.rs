@@ -216,6 +216,13 @@ impl Condvar {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Tells whether nobody is on the list, to whom `destroy` has said so.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.oldest.get().is_null()
+    }
+
     /// Waits until no thread touches the condition variable any more.
     ///
     /// # Errors

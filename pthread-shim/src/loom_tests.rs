@@ -4,6 +4,8 @@
 //! shows as loom's report of a deadlock, memory touched by two threads at once as a
 //! violation of its cells.
 
+use core::sync::atomic::AtomicU32 as PlainU32;
+
 use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
 
 use crate::{
@@ -21,11 +23,22 @@ use crate::{
     time::{Clock, Deadline, Timespec},
 };
 
-fn model(test: impl Fn() + Sync + Send + 'static) {
+/// Tries all executions with at most so many preemptions, and prints how many there were.
+fn model_within(preemptions: usize, test: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
-    builder.check(test);
+    let executions = std::sync::Arc::new(PlainU32::new(0));
+    let count = std::sync::Arc::clone(&executions);
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        test();
+    });
+    println!("{} executions", executions.load(Ordering::Relaxed));
+}
+
+fn model(test: impl Fn() + Sync + Send + 'static) {
+    model_within(3, test);
 }
 
 const SOON: Deadline = Deadline {
@@ -104,15 +117,17 @@ fn a_waiter_that_times_out_takes_no_wake_up_along() {
                 lock::unlock(&shared, Scope::Private);
             })
         };
-        futex::expire();
+        // Of its own thread: the wake-up may come before the deadline, and has to be passed on.
+        let expirer = thread::spawn(futex::expire);
         lock::unlock(&shared, Scope::Private);
         impatient.join().unwrap();
         patient.join().unwrap();
+        expirer.join().unwrap();
     });
 }
 
 fn owned_mutex_excludes(kind: Kind) {
-    model(move || {
+    model_within(2, move || {
         let shared = Arc::new((Mutex::new(kind), Guarded::new()));
         let work = |tid: u32, shared: &(Mutex, Guarded)| {
             let robust = HeldRobust::new();
@@ -195,22 +210,21 @@ impl Mailbox {
         }
     }
 
-    /// Waits for a letter as a C program does; returns whether one was there.
+    /// Waits for a letter as a C program does; returns whether one was there, or false if it gave up:
+    /// then what was signalled since was for somebody else.
     fn receive(&self, deadline: Option<&Deadline>) -> bool {
         lock::lock_internal(&self.mutex);
-        while self.letters.read() == 0 {
+        let mut signalled = true;
+        while signalled && self.letters.read() == 0 {
             let waiter = Box::new(Waiter::new());
             // SAFETY: the box stays until the wait has ended.
             unsafe { self.condvar.enter(&waiter) };
             lock::unlock(&self.mutex, Scope::Private);
             let slept = waiter.sleep(deadline);
-            let signalled = slept.is_ok() || self.condvar.leave(&waiter);
+            signalled = slept.is_ok() || self.condvar.leave(&waiter);
             lock::lock_internal(&self.mutex);
-            if !signalled {
-                break;
-            }
         }
-        let found = self.letters.read() > 0;
+        let found = signalled && self.letters.read() > 0;
         lock::unlock(&self.mutex, Scope::Private);
         found
     }
@@ -238,9 +252,7 @@ fn a_signal_reaches_a_waiter() {
 
 #[test]
 fn a_broadcast_reaches_all_and_the_condition_may_go() {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
+    model(|| {
         let mailbox = Arc::new(Mailbox::new());
         let readers: Vec<_> = (0..2)
             .map(|_| {
@@ -258,9 +270,7 @@ fn a_broadcast_reaches_all_and_the_condition_may_go() {
 
 #[test]
 fn a_waiter_that_gives_up_swallows_no_signal() {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
+    model(|| {
         let mailbox = Arc::new(Mailbox::new());
         let impatient = {
             let mailbox = Arc::clone(&mailbox);
@@ -285,28 +295,24 @@ fn a_waiter_that_gives_up_swallows_no_signal() {
 #[test]
 fn destroying_a_condition_waits_for_those_that_give_up() {
     model(|| {
-        let mailbox = Arc::new(Mailbox::new());
-        let gone = Arc::new(Guarded::new());
+        let shared = Arc::new((Condvar::new(Clock::Monotonic), Waiter::new()));
+        // SAFETY: the thread drops the waiter after the wait has ended.
+        unsafe { shared.0.enter(&shared.1) };
         let impatient = {
-            let mailbox = Arc::clone(&mailbox);
-            let gone = Arc::clone(&gone);
+            let shared = Arc::clone(&shared);
             thread::spawn(move || {
-                let waiter = Box::new(Waiter::new());
-                // SAFETY: the box stays until the wait has ended.
-                unsafe { mailbox.condvar.enter(&waiter) };
-                let signalled = waiter.sleep(Some(&SOON)).is_ok() || mailbox.condvar.leave(&waiter);
-                if !signalled {
-                    gone.add_one();
+                let (condvar, waiter) = &*shared;
+                if waiter.sleep(Some(&SOON)).is_err() {
+                    condvar.leave(waiter);
                 }
             })
         };
         futex::expire();
-        mailbox.condvar.signal(u32::MAX);
-        while mailbox.condvar.destroy() == Err(Error::Busy) {
-            thread::yield_now();
-        }
+        shared.0.signal(u32::MAX);
+        // Signalled or leaving, it does not wait any more.
+        assert_eq!(shared.0.destroy(), Ok(()));
+        assert!(shared.0.is_left());
         impatient.join().unwrap();
-        assert!(gone.read() <= 1);
     });
 }
 
@@ -350,7 +356,7 @@ fn a_semaphore_hands_over_what_came_before_the_post() {
 
 #[test]
 fn a_writer_excludes_a_reader_and_wakes_it() {
-    model(|| {
+    model_within(2, || {
         let shared = Arc::new((RwLock::new(Scope::Private), Guarded::new()));
         let reader = {
             let shared = Arc::clone(&shared);
@@ -380,7 +386,7 @@ fn a_writer_excludes_a_reader_and_wakes_it() {
 
 #[test]
 fn a_reader_that_times_out_leaves_no_writer_asleep() {
-    model(|| {
+    model_within(2, || {
         let lock = Arc::new(RwLock::new(Scope::Private));
         lock.write(1, None).unwrap();
         let reader = {
@@ -491,8 +497,9 @@ fn one_side_frees_a_thread_and_only_after_its_end() {
         let thread = {
             let ending = Arc::clone(&ending);
             thread::spawn(move || {
-                ending.stack.add_one();
                 let heir = ending.lifecycle.exit();
+                // It runs on its stack to the last.
+                ending.stack.add_one();
                 // What the kernel does at the very end.
                 let tid = core::ptr::from_ref(&ending.tid);
                 ending.tid.store(0, Ordering::Release);
