@@ -8,7 +8,6 @@ pub use core::{
 };
 
 #[cfg(loom)]
-pub use loom::{
-    cell::Cell,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-};
+pub use loom::{cell::Cell, sync::atomic::Ordering};
+#[cfg(loom)]
+pub use smp::loom_atomics::{AtomicU32, AtomicU64};

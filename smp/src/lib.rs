@@ -26,6 +26,8 @@ pub mod fake;
 mod futex;
 mod guard;
 mod links;
+#[cfg(loom)]
+pub mod loom_atomics;
 mod machine;
 #[cfg(all(test, loom))]
 mod models;

@@ -2,31 +2,34 @@
 //! loom's threads. Those of the scheduler are beside it.
 
 use alloc::sync::Arc;
-use core::cell::Cell;
+use core::{cell::Cell, sync::atomic::AtomicU32 as PlainU32};
 
-use loom::{
-    cell::UnsafeCell,
-    model::Builder,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
-    thread,
-};
+use loom::{cell::UnsafeCell, model::Builder, thread};
 
 use crate::{
     CpuId, CpuMask, FutexError, Ipi, Mutex, RingIndex, ThreadRef, WaitQueue, current_ref, fake,
     futex_requeue, futex_wait, futex_wake,
     machine::{self, Simulated},
+    prim::{AtomicBool, AtomicU32, Ordering},
     raw_lock::RawSpinLock,
     tlb::Shootdowns,
 };
 
 const ALL: u32 = u32::MAX;
 
-/// Checks a model of two threads; `block` in `crate::fake` yields, so only the handshake orders memory.
-fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+/// Checks a model in all executions with at most so many preemptions, and prints how many there were.
+/// `block` in `crate::fake` yields, so only the handshake orders memory.
+pub(crate) fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
-    builder.check(model);
+    let executions = Arc::new(PlainU32::new(0));
+    let count = executions.clone();
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    println!("{} executions", executions.load(Ordering::Relaxed));
 }
 
 /// A cell that loom watches, for what a lock or a wake-up is to order.
@@ -53,6 +56,26 @@ impl Watched {
     }
 }
 
+/// What `loom_atomics` is for: with loom's own the load comes first in all executions.
+#[test]
+fn a_load_is_tried_before_and_after_a_change_by_who_loads_first() {
+    let seen = Arc::new(PlainU32::new(0));
+    let loaded = seen.clone();
+    check(2, move || {
+        let value = Arc::new(AtomicU32::new(0));
+        let changer = {
+            let value = value.clone();
+            thread::spawn(move || {
+                let old = value.load(Ordering::Relaxed);
+                value.store(old + 1, Ordering::Relaxed);
+            })
+        };
+        loaded.fetch_or(1 << value.load(Ordering::Relaxed), Ordering::Relaxed);
+        changer.join().expect("the changer does not panic");
+    });
+    assert_eq!(seen.load(Ordering::Relaxed), 0b11);
+}
+
 #[test]
 fn a_spin_lock_excludes() {
     check(6, || {
@@ -75,7 +98,7 @@ fn a_spin_lock_excludes() {
 
 #[test]
 fn a_mutex_excludes_and_wakes() {
-    check(6, || {
+    check(4, || {
         let value = Watched::new();
         let mutex = Arc::new(Mutex::new(()));
         let add = |value: &Watched, mutex: &Mutex<()>| {
@@ -94,7 +117,7 @@ fn a_mutex_excludes_and_wakes() {
 
 #[test]
 fn a_futex_waiter_misses_no_wake_up() {
-    check(6, || {
+    check(4, || {
         let (value, message) = (Arc::new(AtomicU32::new(0)), Watched::new());
         let waker = {
             let (value, message) = (value.clone(), message.clone());
@@ -118,7 +141,7 @@ fn a_futex_waiter_misses_no_wake_up() {
 
 #[test]
 fn a_futex_waiter_that_times_out_is_not_counted_as_woken() {
-    check(6, || {
+    check(4, || {
         let waker = thread::spawn(|| futex_wake(0, 1, ALL));
         let result = futex_wait(0, || true, Some(1), ALL, false);
         let woken = waker.join().expect("the waker does not panic");
@@ -128,7 +151,7 @@ fn a_futex_waiter_that_times_out_is_not_counted_as_woken() {
 
 #[test]
 fn a_futex_waiter_that_times_out_while_it_is_moved_is_found() {
-    check(6, || {
+    check(4, || {
         let mover = thread::spawn(|| {
             // The other bucket: there are two.
             let moved = futex_requeue(0, 1, 0, 1, || true).expect("the check holds");
@@ -156,7 +179,7 @@ fn take(items: &AtomicU32) -> Option<()> {
 
 #[test]
 fn a_wait_queue_misses_no_wake_up() {
-    check(6, || {
+    check(4, || {
         let queue = Arc::new(WaitQueue::new());
         let (items, message) = (Arc::new(AtomicU32::new(0)), Watched::new());
         let waker = {
@@ -178,7 +201,7 @@ fn a_wait_queue_misses_no_wake_up() {
 fn a_wake_up_is_passed_on_by_who_does_not_need_it() {
     // With three threads, two that yield could starve the third.
     fake::PARKS.set(true);
-    check(4, || {
+    check(3, || {
         let queue = Arc::new(WaitQueue::new());
         let items = Arc::new(AtomicU32::new(0));
         let patient = {
@@ -284,7 +307,7 @@ impl Page {
 
 #[test]
 fn a_frame_is_reused_after_all_cpus_have_flushed() {
-    check(6, || {
+    check(4, || {
         read_while_unmapped(|page, cpu| {
             page.read_on(cpu);
             page.shootdowns.service(CpuId(1));
@@ -295,7 +318,7 @@ fn a_frame_is_reused_after_all_cpus_have_flushed() {
 
 #[test]
 fn an_idle_cpu_flushes_before_it_reads_again() {
-    check(6, || {
+    check(4, || {
         read_while_unmapped(|page, cpu| {
             page.read_on(cpu);
             page.shootdowns.enter_idle(CpuId(1));
@@ -328,7 +351,7 @@ fn read_while_unmapped(read: impl FnOnce(&Page, &Cpu) + 'static) {
 
 #[test]
 fn a_ring_hands_each_place_over_and_back() {
-    check(6, || {
+    check(3, || {
         // Two places for three values: the second round begins while the first is read.
         let index = Arc::new(RingIndex::new(2));
         let places = [Watched::new(), Watched::new()];
@@ -336,7 +359,6 @@ fn a_ring_hands_each_place_over_and_back() {
             let (index, places) = (index.clone(), places.clone());
             thread::spawn(move || (0..3).filter(|_| index.push(|at| places[at].add())).count())
         };
-        // Loom finds few interleavings of what the first thread does itself, so it only waits.
         let taker = {
             let (index, places) = (index.clone(), places.clone());
             thread::spawn(move || {

@@ -4,9 +4,9 @@
 //! runs the code that ships.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+pub(crate) use crate::loom_atomics::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{Ordering, fence};
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{

@@ -6,17 +6,13 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 
-use loom::{
-    model::Builder,
-    sync::atomic::{AtomicBool, Ordering},
-};
-
 use super::decide::{Leaving, Next, Scheduler};
 use crate::{
     CpuId, Ipi, Thread, ThreadConfig, ThreadRef,
     fake::HostThread,
     machine::{self, Simulated},
-    models::Watched,
+    models::{Watched, check},
+    prim::{AtomicBool, Ordering},
 };
 
 struct World {
@@ -120,18 +116,11 @@ impl World {
     }
 }
 
-fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 10_000;
-    builder.check(model);
-}
-
 /// A thread parks on CPU 0 while CPU 1 wakes it: it runs again, once, and sees what the waker
 /// wrote before.
 #[test]
 fn a_thread_that_parks_while_it_is_woken_runs_again() {
-    check(5, || {
+    check(4, || {
         let world = World::new();
         world.play(CpuId(0));
         let message = Watched::new();
@@ -168,7 +157,7 @@ fn a_thread_that_parks_while_it_is_woken_runs_again() {
 /// A thread parks on CPU 0, is woken by CPU 1, and runs on CPU 2: not before its context is saved.
 #[test]
 fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
-    check(2, || {
+    check(3, || {
         let world = World::new();
         world.play(CpuId(0));
         let context = Watched::new();
@@ -210,7 +199,7 @@ fn a_thread_is_resumed_elsewhere_only_after_its_context_is_saved() {
 /// CPU 1 goes idle and halts while CPU 0 wakes a thread for it: it does not halt for ever.
 #[test]
 fn a_cpu_that_halts_while_it_is_given_a_thread_runs_it() {
-    check(5, || {
+    check(4, || {
         let world = World::new();
         world.play(CpuId(0));
         let idler = {
@@ -232,7 +221,7 @@ fn a_cpu_that_halts_while_it_is_given_a_thread_runs_it() {
 /// and steals it.
 #[test]
 fn a_cpu_that_halts_while_another_queues_a_thread_steals_it() {
-    check(5, || {
+    check(4, || {
         let world = World::new();
         world.play(CpuId(0));
         // CPU 0 is busy with this one.
