@@ -1,4 +1,4 @@
-"""Sockets of the Internet families, over loopback."""
+"""Sockets of the Internet families, over loopback and over a card."""
 
 from __future__ import annotations
 
@@ -306,3 +306,53 @@ def resolve() -> dict[str, Any]:
         "port": {entry[4][1] for entry in socket.getaddrinfo("localhost", "http")}.pop(),
         "unknown": failure(socket.getaddrinfo, "unknown.invalid", 80) is not None,
     }
+
+
+def wait_for_address(peer: str) -> str:
+    """Waits until packets to `peer` have an address to come from; returns it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        while True:
+            try:
+                probe.connect((peer, 9))
+                return str(probe.getsockname()[0])
+            except OSError as error:
+                if error.errno != errno.ENETUNREACH:
+                    raise
+            time.sleep(0.01)
+
+
+def there_and_back(host: str, port: int, size: int) -> bool:
+    """Sends so many bytes to a server that sends them back at the end; tells whether they are the same."""
+    data = os.urandom(size)
+    with socket.create_connection((host, port), 30) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        back = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    return back == data
+
+
+def connect_failure(host: str, port: int) -> str | None:
+    """Returns the name of the errno that a connection fails with."""
+    return failure(lambda: socket.create_connection((host, port), 30).close())
+
+
+_echo: list[socketserver.ThreadingTCPServer] = []
+
+
+def serve_echo(port: int) -> bool:
+    """Has a server, from now on, send back at once what it gets."""
+
+    class Echo(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while data := self.request.recv(1 << 16):
+                self.request.sendall(data)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+        request_queue_size = 64
+
+    if not _echo:
+        _echo.append(Server(("", port), Echo))
+        threading.Thread(target=_echo[0].serve_forever, daemon=True).start()
+    return True

@@ -6,7 +6,7 @@ import itertools
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     devices: Sequence[str]
     qemu: Sequence[str]
     counted: bool
+    forwards: Mapping[int, int]
 
 
 class Machines:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import images, link
@@ -84,6 +84,7 @@ def command(
     qemu: Sequence[str] = (),
     accel: str | None = None,
     counted: bool = False,
+    forwards: Mapping[int, int] | None = None,
 ) -> list[str]:
     """Returns the command that starts a machine of an image that `images.build_images` built.
 
@@ -92,7 +93,9 @@ def command(
     boots from a disc by GRUB under `firmware` (`bios` or `uefi`) in place of PVH; `machine` and `cpu` are
     the kind of machine and the model of its CPUs in QEMU's words if they are not the usual ones; `devices` are
     what `-device` says; `qemu` is another QEMU's command, with arguments of its own. A `counted` machine, of
-    one CPU, has a clock that counts instructions and skips idle time: nothing that the host does shows in it.
+    one CPU, has a clock that counts instructions and skips idle time: nothing that the host does shows in it. With
+    `forwards` there is a network card, behind which QEMU plays a network (10.0.2.0/24); ports of the host's own
+    address lead to ports of the machine.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
@@ -113,6 +116,9 @@ def command(
     words += ["-serial", "chardev:console"]
     for device in devices:
         words += ["-device", device]
+    if forwards is not None:
+        rules = [f"hostfwd=tcp:127.0.0.1:{port}-:{inner}" for port, inner in forwards.items()]
+        words += ["-netdev", ",".join(["user", "id=network", *rules]), "-device", "virtio-net-pci,netdev=network"]
     if settings.arch == "x86_64":
         words += ["-device", DEBUG_EXIT]
     else:

@@ -5,6 +5,8 @@ mod dma;
 #[cfg(target_os = "none")]
 mod entropy;
 #[cfg(target_os = "none")]
+mod network;
+#[cfg(target_os = "none")]
 mod pci;
 #[cfg(any(test, target_os = "none"))]
 mod pci_setup;
@@ -23,5 +25,8 @@ pub fn init() {
     let mut devices = virtio::collect();
     if let Some(device) = virtio::take(&mut devices, DeviceType::EntropySource) {
         entropy::start(device);
+    }
+    while let Some(device) = virtio::take(&mut devices, DeviceType::Network) {
+        network::start(device);
     }
 }

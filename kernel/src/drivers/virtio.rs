@@ -12,6 +12,7 @@ use virtio_drivers::transport::{DeviceType, SomeTransport};
 
 use super::dma::Machine;
 use super::pci;
+use crate::interrupts::Handler;
 use crate::memory::{self, PhysAddr};
 use crate::{arch, log};
 
@@ -78,7 +79,74 @@ pub fn take(devices: &mut Vec<Device>, kind: DeviceType) -> Option<Device> {
     Some(devices.remove(index))
 }
 
+/// The interrupt of a device, once its driver works.
+pub enum Interrupt {
+    /// A message (MSI-X), and the registers that say which queues raise it.
+    Message(NonNull<CommonConfiguration>),
+    /// The line of a function, which masks itself when it interrupts, and its number.
+    Line(DeviceFunction, u32),
+}
+
+// SAFETY: the registers are the driver's alone, and it has one owner.
+unsafe impl Send for Interrupt {}
+
+/// The beginning of the registers that all devices have (4.1.4.3).
+#[repr(C)]
+pub struct CommonConfiguration {
+    features: [u32; 4],
+    configuration_vector: u16,
+    queues: u16,
+    status: u8,
+    generation: u8,
+    queue: u16,
+    queue_size: u16,
+    queue_vector: u16,
+}
+
+impl Interrupt {
+    /// Has a queue of the device raise it. To be called when the device has been set up.
+    pub fn enable(&self, queue: u16) {
+        match *self {
+            Interrupt::Message(registers) => {
+                // SAFETY: mapped for good by `Device::interrupt`; the only message has number 0.
+                unsafe {
+                    (&raw mut (*registers.as_ptr()).queue).write_volatile(queue);
+                    (&raw mut (*registers.as_ptr()).queue_vector).write_volatile(0);
+                }
+            }
+            Interrupt::Line(function, _) => pci::enable_line(function),
+        }
+    }
+
+    /// Lets it through again, when the device has been asked what it wanted.
+    pub fn rearm(&self) {
+        if let Interrupt::Line(_, number) = *self {
+            arch::irq::unmask(number);
+        }
+    }
+}
+
 impl Device {
+    /// Finds the device an interrupt that calls `handler`; `None` if there is none. To be called before
+    /// the device is opened, `enable` after.
+    pub fn interrupt(&self, name: &'static str, handler: Handler) -> Option<Interrupt> {
+        let Place::Pci(function) = self.place else {
+            return None;
+        };
+        if let Ok(vector) = arch::irq::register_message(name, handler) {
+            let (address, data) = arch::irq::message(vector);
+            let registers = common_configuration(function)?;
+            if pci::set_message(function, address, data) {
+                return Some(Interrupt::Message(registers));
+            }
+            arch::irq::free(vector.into());
+        }
+        let place = (function.bus, function.device);
+        let pin = pci::interrupt_pin(function)?;
+        let number = arch::irq::register_pci_line(place, pin, name, handler).ok()?;
+        Some(Interrupt::Line(function, number))
+    }
+
     /// Makes the device ready for a driver; `None`, with a line in the log, if that cannot be.
     pub fn open(self) -> Option<SomeTransport<'static>> {
         let opened = match self.place {
@@ -99,6 +167,22 @@ impl Device {
     fn complain(&self, error: &dyn fmt::Display) {
         log::warn!("kernel.drivers", "{self}: {error}");
     }
+}
+
+/// Maps the common registers of a device on PCI, which a capability tells of (4.1.4).
+fn common_configuration(function: DeviceFunction) -> Option<NonNull<CommonConfiguration>> {
+    const VENDOR: u8 = 9;
+    /// The kind of the capability, in its first word.
+    const COMMON: u32 = 1 << 24;
+    const KIND: u32 = 0xff << 24;
+    let offset = pci::capabilities(function)
+        .find(|&(id, offset)| id == VENDOR && pci::read(function, offset) & KIND == COMMON)?
+        .1;
+    let bar = pci::read(function, offset + 4) as u8;
+    let start = pci::bar_address(function, bar)? + u64::from(pci::read(function, offset + 8));
+    // SAFETY: the device says that its registers are there, and each device has one driver.
+    let mapped = unsafe { memory::map_mmio(PhysAddr(start), size_of::<CommonConfiguration>()) };
+    NonNull::new(mapped.cast())
 }
 
 impl fmt::Display for Device {

@@ -108,7 +108,7 @@ pub fn number_of(bytes: &[u8]) -> Option<u32> {
         .map(|family| u32::from(u16::from_ne_bytes(*family)))
 }
 
-/// Which IP versions a socket with a local address serves, by link (see [`super::link`]).
+/// Which IP versions a socket with a local address serves (see [`super::link::Version`]).
 pub fn covers(family: Family, address: IpAddress, is_v6_only: bool) -> [bool; 2] {
     match (family, address) {
         (_, IpAddress::Ipv4(_)) => [true, false],

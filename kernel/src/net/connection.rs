@@ -177,7 +177,7 @@ impl Connection {
 
     fn remove(&mut self, links: &mut [Link]) {
         if let Some(handle) = self.handle.take() {
-            links[self.link].sockets.remove(handle);
+            links[self.link].dismiss(handle);
         }
     }
 
@@ -318,10 +318,8 @@ impl Orphan {
     pub fn settle(&mut self, links: &mut [Link], now: Instant) -> Fate {
         let socket: &mut Socket = links[self.link].sockets.get_mut(self.handle);
         match socket.state() {
-            // Both ends are in this machine and no packet is under way: nothing old can come back,
-            // which is what TIME-WAIT waits for.
             State::Closed | State::TimeWait => {
-                links[self.link].sockets.remove(self.handle);
+                links[self.link].dismiss(self.handle);
                 return Fate::Gone;
             }
             State::FinWait2 => {

@@ -69,7 +69,10 @@ impl Listener {
             }
         });
         for link in 0..links.len() {
-            if self.covers[link] && !self.is_open(link, links) && self.has_room(links) {
+            if self.covers[links[link].version as usize]
+                && !self.is_open(link, links)
+                && self.has_room(links)
+            {
                 let mut socket = connection::make();
                 if socket.listen(self.endpoint).is_ok() {
                     let handle = links[link].sockets.add(socket);
@@ -102,7 +105,7 @@ impl Listener {
         port: u16,
         links: &mut [Link],
     ) -> Option<bool> {
-        let is_ours = self.covers[link]
+        let is_ours = self.covers[links[link].version as usize]
             && self.endpoint.port == port
             && self.endpoint.addr.is_none_or(|own| own == address);
         is_ours.then(|| self.has_room(links) && self.is_open(link, links))

@@ -11,6 +11,7 @@
 pub mod address;
 pub mod channel;
 pub mod connection;
+pub mod device;
 pub mod link;
 pub mod listener;
 pub mod options;

@@ -93,7 +93,7 @@ impl IpOptions {
                 u32::from(self.has_quick_ack.load(Ordering::Relaxed))
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => self.keep_idle_seconds.load(Ordering::Relaxed),
-            (TCP, raw::TCP_MAXSEG) if is_stream => (super::link::MTU - 40) as u32,
+            (TCP, raw::TCP_MAXSEG) if is_stream => (super::device::LOOPBACK_MTU - 40) as u32,
             _ => return Err(unknown(level, is_stream)),
         };
         Ok(words(&[number]))

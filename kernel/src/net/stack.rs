@@ -2,17 +2,20 @@
 
 use super::channel::Channel;
 use super::connection::{Connection, Fate, Orphan};
-use super::link::Link;
+use super::device::Card;
+use super::link::{self, Link};
 use super::listener::Listener;
 use super::ports::Ports;
 use super::timers;
 use super::udp::UdpEntry;
 use crate::libc::random;
 use crate::libc::time::monotonic_ns;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smoltcp::time::Instant;
+use smoltcp::wire::IpAddress;
 use smp::Mutex;
 
 /// What a TCP socket is.
@@ -33,7 +36,8 @@ pub(super) struct TcpEntry {
 
 /// Everything that the network's lock guards.
 pub struct Stack {
-    pub(super) links: [Link; 2],
+    /// Those of `lo`, then those of cards.
+    pub(super) links: Vec<Link>,
     pub(super) tcp: BTreeMap<u64, TcpEntry>,
     pub(super) udp: BTreeMap<u64, UdpEntry>,
     pub(super) orphans: Vec<Orphan>,
@@ -62,7 +66,7 @@ impl Stack {
         let [a, b, c, d, e, f, g, h, ports @ ..] = seed;
         let number = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
         Stack {
-            links: Link::loopbacks(number),
+            links: Link::loopbacks(number).into(),
             tcp: BTreeMap::new(),
             udp: BTreeMap::new(),
             orphans: Vec::new(),
@@ -70,6 +74,21 @@ impl Stack {
             udp_ports: Ports::new(u16::from_ne_bytes([ports[2], ports[3]])),
             planned: None,
         }
+    }
+
+    /// Adds a card: it gets the next name, and asks for an address. To be called before there are sockets.
+    pub fn add_card(&mut self, card: Box<dyn Card>) {
+        let mut seed = [0; 8];
+        random::fill(&mut seed);
+        let cards = self.links.iter().filter(|link| !link.is_loopback());
+        let name = alloc::format!("eth{}", cards.count());
+        self.links
+            .push(Link::ethernet(name, card, u64::from_ne_bytes(seed)));
+    }
+
+    /// Returns the link that leads to an address, and the address that packets to it come from.
+    pub fn route(&self, to: IpAddress) -> Option<(usize, IpAddress)> {
+        link::route(&self.links, to)
     }
 
     /// Moves packets until nothing more is to be done now, wakes who waited for what changed, and
@@ -89,6 +108,8 @@ impl Stack {
 
     /// Runs on behalf of the network's thread; returns when to do so again, in nanoseconds.
     pub fn run_timers(&mut self) -> Option<u64> {
+        // Before the looking: what arrives after it interrupts again.
+        self.links.iter_mut().for_each(Link::rearm);
         self.planned = self.move_packets();
         self.planned
             .map(|deadline| deadline.total_micros().cast_unsigned().saturating_mul(1000))
@@ -104,6 +125,7 @@ impl Stack {
                     is_busy = true;
                 }
                 is_busy |= self.links[link].send(now);
+                self.links[link].configure();
             }
             if !is_busy && !self.settle(now) {
                 break;
@@ -166,6 +188,9 @@ impl Stack {
             if has_changed {
                 entry.channel.changed.wake_all();
             }
+        }
+        for entry in self.udp.values_mut() {
+            entry.tell_of_room(&mut self.links);
         }
         let mut is_busy = false;
         let links = &mut self.links;

@@ -115,7 +115,8 @@ impl TcpSocket {
         {
             return Err(Errno::ENETUNREACH);
         }
-        let (on, source) = link::route(remote.addr).ok_or(Errno::ENETUNREACH)?;
+        let way = stack::with(|stack| stack.route(remote.addr));
+        let (on, source) = way.ok_or(Errno::ENETUNREACH)?;
         // As on Linux nobody is ever found on port 0.
         if remote.port == 0 {
             return Err(Errno::ECONNREFUSED);
@@ -149,7 +150,7 @@ impl TcpSocket {
                     socket.local_endpoint() == Some(local)
                         && socket.remote_endpoint() == Some(remote)
                 }
-                smoltcp::socket::Socket::Udp(_) => false,
+                _ => false,
             });
             if is_taken {
                 return Err(Errno::EADDRNOTAVAIL);
@@ -284,7 +285,8 @@ impl TcpSocket {
 impl Socket for TcpSocket {
     fn bind(&self, bytes: &[u8]) -> Result<(), Errno> {
         let at = self.channel.family.parse(bytes)?;
-        if !at.addr.is_unspecified() && !link::is_local(at.addr) {
+        if !at.addr.is_unspecified() && !stack::with(|stack| link::is_local(&stack.links, at.addr))
+        {
             return Err(Errno::EADDRNOTAVAIL);
         }
         self.with_role_taken(|stack, role| {

@@ -3,7 +3,8 @@
 use super::UDP;
 use super::address::{self, Family};
 use super::channel::Channel;
-use super::link::{self, Link};
+use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
+use super::link::{self, Link, Version};
 use super::ports::Binding;
 use super::stack::{self, Stack};
 use crate::fs::anonymous;
@@ -27,9 +28,9 @@ use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
 use smp::WaitQueue;
 
 /// Bytes of the longest datagram: 64 KiB less one, and the headers of IPv4 and UDP.
-const LEN_MAX: usize = link::MTU - 20 - 8;
+const LEN_MAX: usize = LOOPBACK_MTU - 20 - 8;
 /// The same over IPv6.
-const LEN_MAX_V6: usize = link::MTU - 40 - 8;
+const LEN_MAX_V6: usize = LOOPBACK_MTU - 40 - 8;
 /// What a datagram counts for in its receive buffer beyond its bytes, so that empty ones count.
 const OVERHEAD: usize = 256;
 
@@ -47,7 +48,7 @@ struct Datagram {
 pub(super) struct UdpEntry {
     channel: Arc<Channel>,
     /// smoltcp's socket on each link.
-    handles: [Option<SocketHandle>; 2],
+    handles: Vec<Option<SocketHandle>>,
     /// Our address as getsockname(2) tells it.
     local: IpEndpoint,
     peer: Option<IpEndpoint>,
@@ -55,13 +56,30 @@ pub(super) struct UdpEntry {
     inbox_bytes: usize,
     is_receive_shut: bool,
     is_send_shut: bool,
+    /// Somebody waits for room to send.
+    wants_room: bool,
 }
 
 impl UdpEntry {
+    /// Wakes who waits for room, once there is some.
+    pub(super) fn tell_of_room(&mut self, links: &mut [Link]) {
+        if !self.wants_room {
+            return;
+        }
+        let mut pairs = links.iter_mut().zip(&self.handles);
+        let has_room = pairs.all(|(link, handle)| {
+            handle.is_none_or(|handle| link.sockets.get_mut::<udp::Socket>(handle).can_send())
+        });
+        if has_room {
+            self.wants_room = false;
+            self.channel.changed.wake_all();
+        }
+    }
+
     /// Takes what has arrived out of smoltcp's buffers.
     pub(super) fn collect(&mut self, links: &mut [Link]) {
         let mut has_changed = false;
-        for (link, handle) in links.iter_mut().zip(self.handles) {
+        for (link, handle) in links.iter_mut().zip(self.handles.clone()) {
             let Some(handle) = handle else { continue };
             let socket: &mut udp::Socket = link.sockets.get_mut(handle);
             while let Ok((data, meta)) = socket.recv() {
@@ -101,9 +119,13 @@ impl UdpEntry {
 }
 
 fn make() -> udp::Socket<'static> {
-    // One datagram at a time: they are collected after each packet.
-    let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 1], vec![0; link::MTU]);
-    udp::Socket::new(buffer(), buffer())
+    let buffer = |datagrams| {
+        let places = vec![udp::PacketMetadata::EMPTY; datagrams];
+        udp::PacketBuffer::new(places, vec![0; LOOPBACK_MTU])
+    };
+    // One that arrives at a time: they are collected after each packet. What is sent may have to wait until
+    // the receiver's Ethernet address is known.
+    udp::Socket::new(buffer(1), buffer(16))
 }
 
 /// A UDP socket. The stack's lock guards its state.
@@ -118,13 +140,14 @@ impl UdpSocket {
         let channel = Channel::new(family);
         let entry = UdpEntry {
             channel: channel.clone(),
-            handles: [None; 2],
+            handles: Vec::new(),
             local: family.any(0),
             peer: None,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             is_receive_shut: false,
             is_send_shut: false,
+            wants_room: false,
         };
         stack::with(|stack| stack.udp.insert(channel.id, entry));
         Arc::new(UdpSocket {
@@ -133,7 +156,7 @@ impl UdpSocket {
         })
     }
 
-    fn with_entry<R>(&self, f: impl FnOnce(&mut UdpEntry, &mut [Link; 2]) -> R) -> R {
+    fn with_entry<R>(&self, f: impl FnOnce(&mut UdpEntry, &mut [Link]) -> R) -> R {
         stack::with(|stack| {
             let entry = stack.udp.get_mut(&self.channel.id);
             f(
@@ -166,12 +189,14 @@ impl UdpSocket {
                 addr: binding.address,
                 port,
             };
-            for (index, link) in links.iter_mut().enumerate() {
-                if binding.covers[index] {
+            for link in links {
+                let mut handle = None;
+                if binding.covers[link.version as usize] {
                     let mut socket = make();
                     socket.bind(endpoint).map_err(|_| Errno::EADDRNOTAVAIL)?;
-                    entry.handles[index] = Some(link.sockets.add(socket));
+                    handle = Some(link.sockets.add(socket));
                 }
+                entry.handles.push(handle);
             }
             Ok(())
         })
@@ -196,17 +221,26 @@ impl UdpSocket {
         {
             return Err(Errno::ENETUNREACH);
         }
-        let (link, source) = link::route(to.addr).ok_or(Errno::ENETUNREACH)?;
+        let way = stack::with(|stack| stack.route(to.addr));
+        let (link, source) = way.ok_or(Errno::ENETUNREACH)?;
         Ok((to, link, source))
     }
 
-    /// Puts one datagram on its way. On `lo` there is always room: it arrives before this returns.
-    fn send_one(&self, to: IpEndpoint, on: usize, source: IpAddress, data: &[u8]) -> SysResult {
+    /// Puts one datagram on its way; `None` if there is no room now. On `lo` there always is: it arrives before
+    /// this returns.
+    fn send_one(
+        &self,
+        to: IpEndpoint,
+        on: usize,
+        source: IpAddress,
+        data: &[u8],
+    ) -> Result<Option<usize>, Errno> {
         stack::with(|stack| {
             let Stack { links, udp, .. } = stack;
-            let entry = udp.get(&self.channel.id).ok_or(Errno::EBADF)?;
+            let entry = udp.get_mut(&self.channel.id).ok_or(Errno::EBADF)?;
             // Bound to the other version's address: there is no way from here to there.
-            let handle = entry.handles[on].ok_or(Errno::ENETUNREACH)?;
+            let handle = entry.handles.get(on).copied().flatten();
+            let handle = handle.ok_or(Errno::ENETUNREACH)?;
             let source = if entry.local.addr.is_unspecified() {
                 source
             } else {
@@ -218,26 +252,33 @@ impl UdpSocket {
                 local_address: Some(source),
                 ..to.into()
             };
-            socket.send_slice(data, meta).map_err(|error| match error {
-                udp::SendError::BufferFull => Errno::ENOBUFS,
-                udp::SendError::Unaddressable => Errno::EINVAL,
-            })?;
+            match socket.send_slice(data, meta) {
+                Ok(()) => {}
+                Err(udp::SendError::BufferFull) => {
+                    entry.wants_room = true;
+                    return Ok(None);
+                }
+                Err(udp::SendError::Unaddressable) => return Err(Errno::EINVAL),
+            }
             stack.run();
-            Ok(data.len())
+            Ok(Some(data.len()))
         })
     }
 
-    fn is_heard(&self, to: IpEndpoint, on: usize) -> bool {
+    /// Tells whether nobody can be there: of this machine alone that is known.
+    fn is_unheard(&self, to: IpEndpoint, on: usize) -> bool {
         stack::with(|stack| {
-            stack.udp.values().any(|entry| {
-                entry.handles[on].is_some()
-                    && entry.local.port == to.port
-                    && (entry.local.addr.is_unspecified() || entry.local.addr == to.addr)
-            })
+            let is_own = stack.links[on].is_loopback();
+            is_own
+                && !stack.udp.values().any(|entry| {
+                    entry.handles.get(on).is_some_and(Option::is_some)
+                        && entry.local.port == to.port
+                        && (entry.local.addr.is_unspecified() || entry.local.addr == to.addr)
+                })
         })
     }
 
-    fn send_message(&self, message: Outgoing, flags: u32) -> SysResult {
+    fn send_message(&self, message: Outgoing, flags: u32, open: OpenFlags) -> SysResult {
         if flags & !KNOWN_SEND != 0 || !message.rights.is_empty() {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -248,7 +289,8 @@ impl UdpSocket {
         let (peer, is_send_shut) = self.with_entry(|entry, _| (entry.peer, entry.is_send_shut));
         let (to, on, source) = if message.to.is_empty() {
             let peer = peer.ok_or(Errno::EDESTADDRREQ)?;
-            let (on, source) = link::route(peer.addr).ok_or(Errno::ENETUNREACH)?;
+            let way = stack::with(|stack| stack.route(peer.addr));
+            let (on, source) = way.ok_or(Errno::ENETUNREACH)?;
             (peer, on, source)
         } else {
             self.resolve(message.to)?
@@ -256,7 +298,14 @@ impl UdpSocket {
         if to.port == 0 {
             return Err(Errno::EINVAL);
         }
-        if on == link::LO_V6 && len > LEN_MAX_V6 {
+        let is_inside = stack::with(|stack| stack.links[on].is_loopback());
+        let len_max = match (is_inside, Version::of(to.addr)) {
+            (true, Version::V4) => LEN_MAX,
+            (true, Version::V6) => LEN_MAX_V6,
+            // One packet: nothing is sent in fragments.
+            (false, _) => ETHERNET_MTU - 20 - 8,
+        };
+        if len > len_max {
             return Err(Errno::EMSGSIZE);
         }
         self.channel.options.check_error()?;
@@ -266,9 +315,15 @@ impl UdpSocket {
         self.ensure_bound()?;
         let mut data = vec![0; len];
         message.data.take(&mut data)?;
-        let is_heard = self.is_heard(to, on);
-        let sent = self.send_one(to, on, source, &data)?;
-        if !is_heard && peer == Some(to) {
+        let is_unheard = self.is_unheard(to, on);
+        let is_nonblocking = open.is_nonblocking() || flags & raw::MSG_DONTWAIT != 0;
+        let sent = self.channel.options.wait(
+            &self.channel.changed,
+            Direction::Send,
+            is_nonblocking,
+            || self.send_one(to, on, source, &data).transpose(),
+        )??;
+        if is_unheard && peer == Some(to) {
             // Nobody there: the next call of a connected socket hears of it (udp(7)).
             self.channel.options.set_error(Errno::ECONNREFUSED);
             self.channel.changed.wake_all();
@@ -280,7 +335,8 @@ impl UdpSocket {
 impl Socket for UdpSocket {
     fn bind(&self, bytes: &[u8]) -> Result<(), Errno> {
         let at = self.channel.family.parse(bytes)?;
-        if !at.addr.is_unspecified() && !link::is_local(at.addr) {
+        if !at.addr.is_unspecified() && !stack::with(|stack| link::is_local(&stack.links, at.addr))
+        {
             return Err(Errno::EADDRNOTAVAIL);
         }
         if self.is_bound() {
@@ -325,8 +381,8 @@ impl Socket for UdpSocket {
         Ok(self.channel.family.to_bytes(peer.ok_or(Errno::ENOTCONN)?))
     }
 
-    fn send(&self, message: Outgoing, flags: u32, _: OpenFlags) -> SysResult {
-        let sent = self.send_message(message, flags);
+    fn send(&self, message: Outgoing, flags: u32, open: OpenFlags) -> SysResult {
+        let sent = self.send_message(message, flags, open);
         if sent == Err(Errno::EPIPE) && flags & raw::MSG_NOSIGNAL == 0 {
             signal::raise_in_current(SIGPIPE);
         }

@@ -13,6 +13,8 @@ use crate::boot::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
 const NAME_SIZE: usize = 48;
 /// So many places for virtio devices are looked at: QEMU's machine has 32.
 const MAX_VIRTIO: usize = 64;
+/// So many lines for interrupts of PCI functions are known: four devices' pins, which others share.
+const MAX_PCI_LINES: usize = 16;
 
 /// How the firmware is called (PSCI, Arm DEN 0022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,32 @@ pub struct PciHost {
     /// are none.
     pub low_memory: PhysRange,
     pub high_memory: PhysRange,
+    lines: [PciLine; MAX_PCI_LINES],
+    /// Which bits of a function's address say what lines it has.
+    line_mask: u32,
+}
+
+/// What a pin of a function leads to.
+#[derive(Clone, Copy, Debug, Default)]
+struct PciLine {
+    /// The function, as the first word of its address on the bus says it, after the mask.
+    function: u32,
+    /// 1 to 4; 0 where there is no line.
+    pin: u32,
+    /// The number in the interrupt controller.
+    number: u32,
+}
+
+impl PciHost {
+    /// Returns the interrupt that a pin, 1 to 4, of a device on the first bus leads to.
+    pub fn line(&self, bus: u8, device: u8, pin: u8) -> Option<u32> {
+        let function = u32::from(bus) << 16 | u32::from(device) << 11;
+        self.lines
+            .iter()
+            .find(|line| line.pin == pin.into() && line.function == function & self.line_mask)
+            .filter(|_| bus == 0 && pin != 0)
+            .map(|line| line.number)
+    }
 }
 
 /// The machine.
@@ -186,7 +214,7 @@ fn read_machine(tree: &Fdt) -> Machine {
             .and_then(|node| ranges(node).next()),
         pci: tree
             .find_compatible(&["pci-host-ecam-generic"])
-            .and_then(read_pci),
+            .and_then(|node| read_pci(tree, node)),
         virtio: [PhysRange::new(0, 0); MAX_VIRTIO],
         virtio_count: 0,
     };
@@ -254,7 +282,7 @@ fn read_controller(tree: &Fdt) -> Option<Controller> {
 
 /// Reads what a host bridge passes on. Each entry of `ranges` has three cells for the bus's address, of which the
 /// first tells the kind, two for the CPUs', and two for the length (PCI Bus Binding to Open Firmware, 2.2.1.1).
-fn read_pci(node: FdtNode) -> Option<PciHost> {
+fn read_pci(tree: &Fdt, node: FdtNode) -> Option<PciHost> {
     const KIND: u32 = 3 << 24;
     const BELOW_4_GIB: u32 = 2 << 24;
     const ANYWHERE: u32 = 3 << 24;
@@ -263,7 +291,10 @@ fn read_pci(node: FdtNode) -> Option<PciHost> {
         configuration: ranges(node).next()?,
         low_memory: none,
         high_memory: none,
+        lines: [PciLine::default(); MAX_PCI_LINES],
+        line_mask: 0,
     };
+    read_pci_lines(tree, node, &mut host);
     let words: &[u8] = node
         .property("ranges")
         .map_or(&[], |property| property.value);
@@ -285,6 +316,48 @@ fn read_pci(node: FdtNode) -> Option<PciHost> {
         }
     }
     Some(host)
+}
+
+/// Reads where the pins lead. An entry of `interrupt-map` has three cells for a function, one for its pin, then
+/// the controller's handle, its address (as many cells as it says) and the interrupt there (Devicetree
+/// Specification 0.4, 2.4.3).
+fn read_pci_lines(tree: &Fdt, node: FdtNode, host: &mut PciHost) {
+    let words = |name| {
+        node.property(name)
+            .map_or(&[][..], |property| property.value)
+    };
+    let word = |bytes: &[u8], index: usize| {
+        let bytes = bytes.get(index * 4..)?.first_chunk()?;
+        Some(u32::from_be_bytes(*bytes))
+    };
+    host.line_mask = word(words("interrupt-map-mask"), 0).unwrap_or(0);
+    let mut rest = words("interrupt-map");
+    let mut places = host.lines.iter_mut();
+    while let (Some(function), Some(pin), Some(handle)) =
+        (word(rest, 0), word(rest, 3), word(rest, 4))
+    {
+        let controller = tree.find_phandle(handle);
+        let cells = controller
+            .and_then(|node| node.property("#address-cells")?.as_usize())
+            .unwrap_or(0);
+        let after_address = 5 + cells;
+        let (Some(kind), Some(number), Some(place)) = (
+            word(rest, after_address),
+            word(rest, after_address + 1),
+            places.next(),
+        ) else {
+            return;
+        };
+        // 0: an interrupt that the CPUs share.
+        if kind == 0 {
+            *place = PciLine {
+                function,
+                pin,
+                number: u32::from(IntId::spi(number)),
+            };
+        }
+        rest = rest.get((after_address + 3) * 4..).unwrap_or(&[]);
+    }
 }
 
 /// The third interrupt of the timer's node is the virtual timer's.

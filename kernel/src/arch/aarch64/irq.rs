@@ -28,8 +28,10 @@ pub enum IrqError {
 enum Use {
     Free,
     Kernel,
-    /// A line of Python's: it is masked at each interrupt, until Python says that the device has been
-    /// dealt with.
+    /// A device's that is dealt with later: the line is masked at each interrupt, until its driver says that
+    /// it has been.
+    KernelLine,
+    /// The same, of a driver in Python.
     Line,
 }
 
@@ -59,6 +61,26 @@ fn claim(
     gic::enable_shared(number)?;
     *place = wanted;
     Ok(())
+}
+
+/// Has the kernel's `handler` called for an interrupt of a PCI function, by its bus and device and its pin. The
+/// line masks itself each time, until `unmask`. Returns its vector.
+pub fn register_pci_line(
+    (bus, device): (u8, u8),
+    pin: u8,
+    name: &'static str,
+    handler: Handler,
+) -> Result<u32, IrqError> {
+    let host = device_tree::machine().pci.as_ref();
+    let number = host.and_then(|host| host.line(bus, device, pin));
+    let number = number.ok_or(IrqError::NoSuchInterrupt)?;
+    claim(number, Use::KernelLine, name, Some(handler))?;
+    Ok(number)
+}
+
+/// There are no vectors for messages.
+pub fn register_message(_name: &'static str, _handler: Handler) -> Result<u8, IrqError> {
+    Err(IrqError::NoVector)
 }
 
 /// Interrupts by message want a controller that takes them, which is not driven yet.
@@ -98,7 +120,7 @@ pub fn free(number: u32) -> bool {
 pub fn unmask(number: u32) -> bool {
     let uses = USES.lock();
     match uses.get(number as usize) {
-        Some(Use::Line) => gic::enable_shared(number).is_ok(),
+        Some(Use::Line | Use::KernelLine) => gic::enable_shared(number).is_ok(),
         Some(Use::Kernel) => true,
         _ => false,
     }
@@ -107,7 +129,7 @@ pub fn unmask(number: u32) -> bool {
 /// Takes an interrupt of a device.
 pub fn dispatch(number: u32) {
     let uses = USES.lock();
-    if uses.get(number as usize) == Some(&Use::Line) {
+    if let Some(Use::Line | Use::KernelLine) = uses.get(number as usize) {
         gic::disable_shared(number);
     }
     drop(uses);

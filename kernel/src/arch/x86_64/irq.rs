@@ -111,6 +111,23 @@ pub fn allocate_messages(name: &'static str, count: u8) -> Result<u8, IrqError> 
     Ok(first)
 }
 
+/// Takes a vector for a device whose interrupts, raised by messages, the kernel handles.
+pub fn register_message(name: &'static str, handler: Handler) -> Result<u8, IrqError> {
+    let vector = allocate_messages(name, 1)?;
+    interrupts::add(vector.into(), name, Some(handler));
+    Ok(vector)
+}
+
+/// Which line a PCI function's pin leads to is in ACPI's byte code, which nobody runs here: there are messages.
+pub fn register_pci_line(
+    _place: (u8, u8),
+    _pin: u8,
+    _name: &'static str,
+    _handler: Handler,
+) -> Result<u32, IrqError> {
+    Err(IrqError::NoSuchInterrupt)
+}
+
 fn find_free(uses: &[Use; VECTORS], count: u8) -> Result<u8, IrqError> {
     let is_free = |&first: &u8| {
         let last = first + (count - 1);
