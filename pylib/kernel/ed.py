@@ -8,8 +8,7 @@ do or do not match; r read, e edit, E edit anyway, f file name, w write, W appen
 u undo; h explain, H always explain, P prompt; q quit, Q quit anyway. Addresses: numbers . $ 'x
 /re/ ?re? + - , ; %.
 
-Regular expressions are POSIX basic ones with GNU's additions; where two alternatives of `\\|` match
-at the same place, the first is taken and not the longest.
+Regular expressions are POSIX basic ones with GNU's additions (`kernel/_ed_patterns.py`).
 """
 
 import os
@@ -17,6 +16,8 @@ import re
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TextIO
+
+from kernel._ed_patterns import EdError, bracket_end, compile_pattern, replace, translate
 
 __all__ = ["Editor", "EdError", "translate"]
 
@@ -28,10 +29,6 @@ _SCREEN: Final = 22
 _LIST_ESCAPES: Final = {
     "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", "$": "\\$",
 }  # fmt: skip
-
-
-class EdError(Exception):
-    """What is wrong with a command; `ed` shows `?`, and the text if it is asked for."""
 
 
 class _Line:
@@ -244,7 +241,7 @@ class Editor:
         expression = ""
         while (char := self._peek()) and char != delimiter:
             if char == "[":
-                end = _bracket_end(self._text, self._at)
+                end = bracket_end(self._text, self._at)
                 if end is None:
                     raise EdError("Unbalanced brackets ([])")
                 expression += self._text[self._at : end]
@@ -263,7 +260,7 @@ class Editor:
     def _compile(self, expression: str, ignores_case: bool) -> re.Pattern[str]:
         """Compiles an expression, or takes the last one if it is empty; it is the last one from now on."""
         if expression:
-            self._pattern = _compile(expression, ignores_case)
+            self._pattern = compile_pattern(expression, ignores_case)
         elif self._pattern is None:
             raise EdError("No previous pattern")
         return self._pattern
@@ -535,7 +532,7 @@ class Editor:
         has_matched = False
         number, last = low, high
         while number <= last:
-            new = _replace(pattern, template, self._lines[number - 1].text, nth or 1, is_every)
+            new = replace(pattern, template, self._lines[number - 1].text, nth or 1, is_every)
             if new is None:
                 number += 1
                 continue
@@ -782,169 +779,3 @@ def _unambiguous(text: str, number: int | None) -> str:
             pieces.append(piece)
             column += len(piece)
     return "".join(pieces) + "$"
-
-
-def _bracket_end(text: str, start: int) -> int | None:
-    """Returns where the bracket expression that begins at `start` ends, or None if it does not."""
-    at = start + 1
-    if text[at : at + 1] == "^":
-        at += 1
-    if text[at : at + 1] == "]":
-        at += 1
-    while at < len(text):
-        if text[at] == "[" and text[at + 1 : at + 2] in (":", ".", "="):
-            closing = text.find(text[at + 1] + "]", at + 2)
-            if closing < 0:
-                return None
-            at = closing + 2
-            continue
-        if text[at] == "]":
-            return at + 1
-        at += 1
-    return None
-
-
-_CLASSES: Final = {
-    "alpha": "^\\W\\d_", "digit": "0-9", "alnum": "^\\W_", "upper": "A-Z", "lower": "a-z", "space": "\\s",
-    "blank": " \\t", "punct": "!-/:-@\\[-`{-~", "print": " -~", "graph": "!-~", "cntrl": "\\x00-\\x1f\\x7f",
-    "xdigit": "0-9A-Fa-f",
-}  # fmt: skip
-_ASCII_CLASSES: Final = {"alpha": "A-Za-z", "alnum": "A-Za-z0-9"}
-
-
-def _translate_bracket(text: str) -> str:
-    """Returns Python's form of a bracket expression, in which a backslash is a plain character."""
-    body = text[1:-1]
-    is_negative = body.startswith("^")
-    if is_negative:
-        body = body[1:]
-    result, at = "", 0
-    while at < len(body):
-        kind = re.match(r"\[:([a-z]+):\]|\[[.=](.)[.=]\]", body[at:])
-        if kind and kind[1]:
-            if kind[1] not in _CLASSES:
-                raise EdError("Invalid character class name")
-            result += _ASCII_CLASSES.get(kind[1], _CLASSES[kind[1]])
-            at += kind.end()
-        elif kind:
-            result += re.escape(kind[2])
-            at += kind.end()
-        else:
-            # A hyphen between two characters makes a range in both languages.
-            is_range = body[at] == "-" and 0 < at < len(body) - 1
-            result += "-" if is_range else re.escape(body[at])
-            at += 1
-    return f"[{'^' if is_negative else ''}{result}]"
-
-
-def translate(expression: str) -> str:
-    """Returns Python's form of a POSIX basic regular expression with GNU's additions.
-
-    Raises `EdError` for brackets or braces that are not closed and classes that do not exist.
-    """
-    result = ""
-    at = 0
-    # Whether an expression begins here: `*` is a plain character then, and `^` an anchor.
-    is_start = True
-    while at < len(expression):
-        char = expression[at]
-        at += 1
-        was_start, is_start = is_start, False
-        if char == "\\":
-            escaped = expression[at : at + 1]
-            at += 1
-            if escaped == "":
-                raise EdError("Trailing backslash (\\)")
-            if escaped == "{":
-                bounds, closing, _ = expression[at:].partition("\\}")
-                if not closing:
-                    raise EdError("Unmatched \\{")
-                if not re.fullmatch(r"\d+(,\d*)?|,\d+", bounds):
-                    raise EdError("Invalid content of \\{\\}")
-                result += "{" + bounds + "}"
-                at += len(bounds) + 2
-            elif escaped in "()|":
-                result += escaped
-                is_start = escaped != ")"
-            elif escaped in "+?":
-                result += re.escape(escaped) if was_start else escaped
-            elif escaped in "<>":
-                result += r"\b(?=\w)" if escaped == "<" else r"\b(?<=\w)"
-            elif escaped in "bBwWsS" or escaped in "123456789":
-                result += "\\" + escaped
-            elif escaped in "`'":
-                result += r"\A" if escaped == "`" else r"\Z"
-            elif escaped == "n":
-                result += "\\n"
-            else:
-                result += re.escape(escaped)
-        elif char == "[":
-            end = _bracket_end(expression, at - 1)
-            if end is None:
-                raise EdError("Unbalanced brackets ([])")
-            result += _translate_bracket(expression[at - 1 : end])
-            at = end
-        elif char == "*":
-            result += "\\*" if was_start else "*"
-        elif char == "^" and was_start:
-            result += "^"
-            is_start = True
-        elif char == "$" and (at == len(expression) or expression.startswith(("\\)", "\\|"), at)):
-            result += r"\Z"
-        elif char == ".":
-            result += "."
-        else:
-            result += re.escape(char)
-    return result
-
-
-def _compile(expression: str, ignores_case: bool) -> re.Pattern[str]:
-    try:
-        return re.compile(translate(expression), re.IGNORECASE if ignores_case else 0)
-    except re.error as error:
-        raise EdError(f"Invalid regular expression: {error.msg}") from None
-
-
-def _replace(pattern: re.Pattern[str], template: str, text: str, nth: int, is_every: bool) -> str | None:
-    """Returns a line with the `nth` match, or it and all after it, replaced; None if there is none."""
-    result, at, count, position = "", 0, 0, 0
-    previous_end = -1
-    while position <= len(text) and (match := pattern.search(text, position)):
-        if match.start() == match.end() == previous_end:
-            # An empty match right after a match is none.
-            position += 1
-            continue
-        count += 1
-        if count >= nth:
-            result += text[at : match.start()] + _expand(template, match)
-            at = match.end()
-            if not is_every:
-                break
-        previous_end = match.end()
-        # Past an empty match, or it would be found for ever.
-        position = match.end() + (match.end() == match.start())
-    if count < nth:
-        return None
-    return result + text[at:]
-
-
-def _expand(template: str, match: re.Match[str]) -> str:
-    """Returns the text for one match: `&` is all of it, `\\1` a group, a backslash makes others plain."""
-    result, at = "", 0
-    while at < len(template):
-        char = template[at]
-        at += 1
-        if char == "&":
-            result += match[0]
-        elif char == "\\" and at < len(template):
-            escaped = template[at]
-            at += 1
-            if escaped in "123456789":
-                number = int(escaped)
-                # Without such a group it is a plain digit.
-                result += (match[number] or "") if number <= match.re.groups else escaped
-            else:
-                result += escaped
-        else:
-            result += char
-    return result
