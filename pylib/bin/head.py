@@ -7,34 +7,27 @@ Prints the first 10 lines of each FILE, or of what is typed or piped in.
 """
 
 import itertools
-import re
+from typing import BinaryIO
 
-from kernel.command import for_each, open_input, parse, write_bytes
+from kernel.command import for_each_excerpt, parse_excerpt, write_bytes
 
 argv: list[str]
 
 
 def main(argv: list[str]) -> None:
     """Prints the start of each file."""
-    words = [re.sub(r"^-(\d+)$", r"-n\1", word) for word in argv]
-    options = parse(__doc__, words, values="nc")
-    paths = options.operands or ["-"]
+    options = parse_excerpt(__doc__, argv)
     lines = options.number("n", 10)
     count_bytes = options.number("c", 0)
-    state = {"is_first": True}
 
-    def show(path: str) -> None:
-        with open_input(path) as file:
-            if len(paths) > 1:
-                print("" if state["is_first"] else "\n", f"==> {path} <==", sep="")
-            state["is_first"] = False
-            if "c" in options:
-                write_bytes(file.read(count_bytes))
-            else:
-                for line in itertools.islice(file, lines):
-                    write_bytes(line)
+    def show(file: BinaryIO) -> None:
+        if "c" in options:
+            write_bytes(file.read(count_bytes))
+        else:
+            for line in itertools.islice(file, lines):
+                write_bytes(line)
 
-    for_each(options.name, paths, show)
+    for_each_excerpt(options, show)
 
 
 main(argv)

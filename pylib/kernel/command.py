@@ -20,6 +20,7 @@ use `await`. The usual form:
 import getopt
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ from typing import BinaryIO, TextIO
 from kernel._errors import CommandError
 
 __all__ = [
-    "CommandError", "Options", "parse", "error_line", "for_each", "open_input", "write_bytes", "human_size", "duration",
+    "CommandError", "Options", "parse", "parse_excerpt", "error_line", "for_each", "for_each_excerpt", "open_input",
+    "write_bytes", "human_size", "duration",
 ]  # fmt: skip
 
 
@@ -95,6 +97,14 @@ def parse(
     return Options(name, frozenset(letters_given) & frozenset(flags), given, operands)
 
 
+def parse_excerpt(doc: str | None, argv: list[str]) -> Options:
+    """Reads the arguments of a command that prints a part of each file: `-n LINES`, `-c BYTES`, and `-5` for `-n 5`.
+
+    Raises `CommandError` as `parse` does.
+    """
+    return parse(doc, [re.sub(r"^-(\d+)$", r"-n\1", word) for word in argv], values="nc")
+
+
 def error_line(name: str, error: BaseException) -> str:
     """Returns the one line that says what went wrong: `NAME: PATH: reason`."""
     if isinstance(error, OSError) and error.strerror:
@@ -122,6 +132,25 @@ def for_each(name: str, operands: Iterable[str], action: Callable[[str], object]
             has_failed = True
     if has_failed:
         raise SystemExit(1)
+
+
+def for_each_excerpt(options: Options, show: Callable[[BinaryIO], object]) -> None:
+    """Calls `show` with each file that is named, or standard input; where there are several, prints the name before.
+
+    Errors as in `for_each`.
+    """
+    paths = options.operands or ["-"]
+    is_first = True
+
+    def show_one(path: str) -> None:
+        nonlocal is_first
+        with open_input(path) as file:
+            if len(paths) > 1:
+                print("" if is_first else "\n", f"==> {path} <==", sep="")
+            is_first = False
+            show(file)
+
+    for_each(options.name, paths, show_one)
 
 
 def open_input(path: str) -> BinaryIO:
