@@ -126,8 +126,8 @@ pub fn yield_now() {
     switch_away(Leaving::Yielded);
 }
 
-/// Lets the CPU run another thread now; called by the current thread itself, with interrupts on
-/// (from the preemption trampoline).
+/// Lets the CPU run another thread now; called by the current thread itself. The preemption
+/// trampoline calls it with interrupts off, and they are off when it returns.
 pub fn preempt() {
     let _irq = IrqGuard::new();
     let current = current();

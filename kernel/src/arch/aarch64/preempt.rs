@@ -5,8 +5,13 @@
 //! signal waits for it), or when it faulted and has a handler for that, the
 //! interrupt returns to a trampoline instead of to the interrupted
 //! instruction. The trampoline runs on the thread's own stack, keeps every
-//! register, and calls Rust with interrupts on: from there on
-//! all is as if the thread had made the call itself.
+//! register, and calls Rust: from there on all is as if the thread had made the
+//! call itself.
+//!
+//! Interrupts stay off while another thread runs instead, until the trampoline
+//! has left the stack. If they came back earlier, one that waits would lead to
+//! the next trampoline right below this one, and a thread that is preempted
+//! faster than it gets on would fill its stack with them.
 //!
 //! Code on a kernel stack has no floating-point state of its own (kernel code
 //! is built without), so only C code's is kept.
@@ -14,8 +19,9 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use smp::Thread;
+use smp::{NOTIFY_SIGNAL, Thread};
 
+use super::cpu;
 use super::per_cpu::{self, RESUME_OFFSET, Resume};
 use super::traps::PSTATE_I;
 use super::vectors::{FRAME_SIZE, TrapFrame};
@@ -98,7 +104,7 @@ global_asm!(
     ".global preempt_kernel_trampoline",
     "preempt_kernel_trampoline:",
     "build_frame",
-    "msr daifclr, 3",
+    "msr daifclr, 1",
     "bl {kernel_work}",
     "msr daifset, 3",
     "leave_frame",
@@ -128,7 +134,7 @@ global_asm!(
     "stp x0, x1, [x2]",
     // The interrupted code may have changed the rounding; a signal handler starts from the ABI's state.
     "msr fpcr, xzr",
-    "msr daifclr, 3",
+    "msr daifclr, 1",
     "mov x0, x19",
     "mov x1, x20",
     "mov x2, x21",
@@ -177,22 +183,25 @@ unsafe extern "C" {
     fn preempt_user_trampoline();
 }
 
-/// Runs on a kernel stack, as the interrupted thread.
+/// Runs on a kernel stack, as the interrupted thread, with interrupts off.
 extern "C" fn kernel_work() {
     smp::preempt();
 }
 
-/// Runs on C's stack, as the interrupted thread; what it changes in `frame` are
-/// the registers that C code continues with.
+/// Runs on C's stack, as the interrupted thread, with interrupts off; what it changes in `frame`
+/// are the registers that C code continues with.
 extern "C" fn user_work(frame: &mut TrapFrame, address: usize, signal: u64) {
     if signal != 0 {
+        cpu::enable_interrupts();
         super::signal::deliver_exception(frame, address, signal);
         return;
     }
     if smp::should_preempt() {
         smp::preempt();
     }
-    if smp::current().notify() != 0 {
+    // Cleared before interrupts come back: the next one must not begin this again, below here.
+    if smp::current().clear_notify(NOTIFY_SIGNAL) != 0 {
+        cpu::enable_interrupts();
         super::signal::deliver_pending();
     }
 }

@@ -5,8 +5,13 @@
 //! signal waits for it), or when it faulted and has a handler for that, the
 //! interrupt returns to a trampoline instead of to the interrupted
 //! instruction. The trampoline runs on the thread's own stack, below the red
-//! zone, keeps every register, and calls Rust with interrupts on: from there on
-//! all is as if the thread had made the call itself.
+//! zone, keeps every register, and calls Rust: from there on all is as if the
+//! thread had made the call itself.
+//!
+//! Interrupts stay off while another thread runs instead, until the trampoline
+//! has left the stack. If they came back earlier, one that waits would lead to
+//! the next trampoline right below this one, and a thread that is preempted
+//! faster than it gets on would fill its stack with them.
 //!
 //! Code on a kernel stack has no floating-point state of its own (kernel code
 //! is built without), so only C code's is kept.
@@ -14,7 +19,8 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use smp::Thread;
+use smp::{NOTIFY_SIGNAL, Thread};
+use x86_64::instructions::interrupts;
 
 use super::fpu;
 use super::per_cpu::{self, RESUME_OFFSET, Resume};
@@ -88,9 +94,7 @@ global_asm!(
     "preempt_kernel_trampoline:",
     "build_frame",
     "and rsp, -16",
-    "sti",
     "call {kernel_work}",
-    "cli",
     "leave_frame",
     ".global preempt_user_trampoline",
     "preempt_user_trampoline:",
@@ -116,8 +120,7 @@ global_asm!(
     "xsave64 [rsp]",
     "jmp 3f",
     "2: fxsave64 [rsp]",
-    "3: sti",
-    "mov rdi, rbx",
+    "3: mov rdi, rbx",
     "mov rsi, r12",
     "mov r12, rsp",
     "call {user_work}",
@@ -153,25 +156,28 @@ unsafe extern "C" {
     fn preempt_user_trampoline();
 }
 
-/// Runs on a kernel stack, as the interrupted thread.
+/// Runs on a kernel stack, as the interrupted thread, with interrupts off.
 extern "C" fn kernel_work() {
     smp::preempt();
 }
 
-/// Runs on C's stack, as the interrupted thread; what it changes in `frame` are
-/// the registers that C code continues with.
+/// Runs on C's stack, as the interrupted thread, with interrupts off; what it
+/// changes in `frame` are the registers that C code continues with.
 extern "C" fn user_work(frame: &mut TrapFrame, address: usize) {
     // The interrupted code may have been in the middle of x87 work or have
     // changed the rounding; a signal handler starts from the ABI's state.
     fpu::reset();
     if frame.vector != NO_EXCEPTION {
+        interrupts::enable();
         super::signal::deliver_exception(frame, address);
         return;
     }
     if smp::should_preempt() {
         smp::preempt();
     }
-    if smp::current().notify() != 0 {
+    // Cleared before interrupts come back: the next one must not begin this again, below here.
+    if smp::current().clear_notify(NOTIFY_SIGNAL) != 0 {
+        interrupts::enable();
         super::signal::deliver_pending();
     }
 }
