@@ -269,8 +269,10 @@ def timer_events(count: int) -> list[Any]:
             value = value * 3 % 1000003
 
     def tick() -> None:
+        # First of all threads whenever its time has come: the others are preempted all the time.
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         while not stop.is_set():
-            time.sleep(0.0002)
+            time.sleep(0.00002)
 
     threads = [threading.Thread(target=target) for target in (compute,) * 4 + (tick,) * 2]
     _hal.set_interrupt_router(router)
@@ -282,7 +284,7 @@ def timer_events(count: int) -> list[Any]:
     while sum(seen) < count:
         gc.collect()
         sys.setswitchinterval(0.001)
-        time.sleep(0.01)
+        time.sleep(0.1)
     readings.append(counts(_hal.VECTOR_TIMER))
     _hal.interrupt_watch(_hal.VECTOR_TIMER, False)
     readings.append(counts(_hal.VECTOR_TIMER))
