@@ -66,6 +66,7 @@ check: clippy mypy ruff ## formatting, lints and types
 clippy: ## Rust lints for the machine and for the host, tests included; warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package kernel --release --target x86_64-unknown-none -- -D warnings
+	cargo clippy --package kernel --release --target aarch64-unknown-none-softfloat -- -D warnings
 
 mypy: ## check the types of the Python sources
 	@$(HARNESS) mypy

@@ -11,8 +11,6 @@ pub mod boot;
 pub mod cmdline;
 pub mod console;
 pub mod drivers;
-#[cfg(any(test, target_os = "none"))]
-mod early_input;
 pub mod fs;
 #[cfg(target_os = "none")]
 pub mod hal;

@@ -13,9 +13,16 @@ use spin::{Mutex, Once};
 
 use super::cpu::without_interrupts;
 use super::{device_tree, irq, page_table};
-use crate::early_input::EarlyInput;
 
 const BAUD_RATE: u32 = 115_200;
+
+/// UARTLCR_H, with its FIFO bit and words of 8 bits (Arm DDI 0183, 3.3.7).
+const LINE_CONTROL: usize = 0x2c;
+const FIFO: u32 = 1 << 4;
+const EIGHT_BITS: u32 = 3 << 5;
+/// UARTCR, and both directions on (3.3.8).
+const CONTROL: usize = 0x30;
+const ENABLE: u32 = 0x301;
 
 struct Port(Uart<'static>);
 
@@ -23,7 +30,6 @@ struct Port(Uart<'static>);
 unsafe impl Send for Port {}
 
 static UART: Once<Mutex<Port>> = Once::new();
-static EARLY: Mutex<EarlyInput> = Mutex::new(EarlyInput::new());
 /// Called when bytes have arrived.
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// The port may interrupt: bytes that come are to be told of.
@@ -60,26 +66,38 @@ pub fn init() {
             parity: Parity::None,
             stop_bits: StopBits::One,
         };
-        keep_received(&mut uart, registers);
-        // Where the rate cannot be had, the firmware's remains.
-        let _ = uart.enable(line, BAUD_RATE, clock_hz);
+        if has_early_input(&uart, registers) {
+            enable_without_fifo(registers);
+        } else {
+            // Where the rate cannot be had, the firmware's remains.
+            let _ = uart.enable(line, BAUD_RATE, clock_hz);
+        }
     }
     uart.set_interrupt_masks(Interrupts::empty());
     UART.call_once(|| Mutex::new(Port(uart)));
 }
 
-/// Takes what has been typed already, and turns the FIFO on at once if it is off: that empties it, and to do it
-/// again does not.
-fn keep_received(uart: &mut Uart, registers: NonNull<PL011Registers>) {
-    /// UARTLCR_H, with the FIFO on and words of 8 bits (Arm DDI 0183, 3.3.7).
-    const LINE_CONTROL: usize = 0x2c;
-    const FIFO_AND_8_BITS: u32 = 0x70;
-    EARLY.lock().fill(|| uart.read_word().ok().flatten());
-    // SAFETY: the port's register; its bits are what `enable` sets anyway.
+/// Tells whether turning the FIFO on would lose what has been typed already: that empties the port. (To turn on
+/// what is on does not.)
+fn has_early_input(uart: &Uart, registers: NonNull<PL011Registers>) -> bool {
+    // SAFETY: the port's register; reading it changes nothing.
+    let line_control = unsafe { register(registers, LINE_CONTROL).read_volatile() };
+    line_control & FIFO == 0 && !uart.is_rx_fifo_empty()
+}
+
+/// Sets the port to 8N1 without a FIFO, at the rate that it has.
+fn enable_without_fifo(registers: NonNull<PL011Registers>) {
+    // SAFETY: the port's registers, which only this module uses.
     unsafe {
-        let register = registers.byte_add(LINE_CONTROL).cast::<u32>();
-        register.write_volatile(FIFO_AND_8_BITS);
+        register(registers, LINE_CONTROL).write_volatile(EIGHT_BITS);
+        register(registers, CONTROL).write_volatile(ENABLE);
     }
+}
+
+/// Where a register is (Arm DDI 0183, 3.2).
+fn register(registers: NonNull<PL011Registers>, offset: usize) -> NonNull<u32> {
+    // SAFETY: all offsets here are within the registers.
+    unsafe { registers.byte_add(offset) }.cast()
 }
 
 /// Runs `f` on the port.
@@ -138,9 +156,6 @@ pub fn write_in_report(bytes: &[u8]) {
 /// Takes one received byte, if there is any.
 pub fn try_read() -> Option<u8> {
     with(|uart| {
-        if let Some(byte) = EARLY.lock().take() {
-            return Some(byte);
-        }
         loop {
             match uart.read_word() {
                 Ok(Some(byte)) => return Some(byte),

@@ -7,6 +7,7 @@ mod context;
 mod cpu;
 mod cpu_description;
 pub mod device_access;
+mod early_input;
 mod early_map;
 pub mod entropy;
 pub mod entry;

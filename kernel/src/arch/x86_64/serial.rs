@@ -13,8 +13,8 @@ use uart_16550::{BaudRate, Config, Uart16550};
 use x86_64::instructions::port::Port;
 
 use super::cpu::without_interrupts;
+use super::early_input::EarlyInput;
 use super::irq;
-use crate::early_input::EarlyInput;
 
 /// COM1's first I/O port.
 const COM1: u16 = 0x3f8;

@@ -43,18 +43,3 @@ impl EarlyInput {
         Some(byte)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_came_first_is_taken_first() {
-        let mut input = EarlyInput::new();
-        let mut source = 0..40;
-        input.fill(|| source.next());
-        let taken: Vec<u8> = core::iter::from_fn(|| input.take()).collect();
-        assert_eq!(taken, (0..32).collect::<Vec<u8>>());
-        assert_eq!(source.next(), Some(32), "the port keeps the rest");
-    }
-}
