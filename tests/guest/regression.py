@@ -78,12 +78,15 @@ def prepare() -> None:
     import _posixsubprocess
     import subprocess
 
-    from test import support
+    from test import lock_tests, support
 
     support.has_fork_support = False
     support.has_subprocess_support = False
     for name in ("LOOPBACK_TIMEOUT", "SHORT_TIMEOUT", "LONG_TIMEOUT"):
         setattr(support, name, getattr(support, name) * PATIENCE)
+    # How long threads get to reach their waits: who comes later misses what it was to be woken by.
+    until_blocked = lock_tests.wait_threads_blocked
+    lock_tests.wait_threads_blocked = lambda count: until_blocked(PATIENCE * count)
     setattr(subprocess.Popen, "__init__", refuse)  # noqa: B010  (types call a method constant)
     _posixsubprocess.fork_exec = refuse  # multiprocessing calls it directly
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
