@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import http.client
 import http.server
@@ -305,6 +306,25 @@ def resolve() -> dict[str, Any]:
         "localhost": sorted({entry[4][0] for entry in socket.getaddrinfo("localhost", "http")}),
         "port": {entry[4][1] for entry in socket.getaddrinfo("localhost", "http")}.pop(),
         "unknown": failure(socket.getaddrinfo, "unknown.invalid", 80) is not None,
+    }
+
+
+def interfaces() -> dict[str, Any]:
+    """What the C library and netdevice(7) tell of the interfaces."""
+
+    def ask(request: int, name: str) -> bytes:
+        with socket.socket() as each:
+            return fcntl.ioctl(each, request, struct.pack("16s24x", name.encode()))[16:]
+
+    SIOCGIFADDR, SIOCGIFFLAGS = 0x8915, 0x8913
+    return {
+        "names": socket.if_nameindex(),
+        "number": socket.if_nametoindex("lo"),
+        "name": socket.if_indextoname(1),
+        "address": socket.inet_ntoa(ask(SIOCGIFADDR, "lo")[4:8]),
+        "is loopback": bool(ask(SIOCGIFFLAGS, "lo")[0] & 8),
+        "nobody": failure(ask, SIOCGIFADDR, "nobody"),
+        "no number": failure(socket.if_indextoname, 77),
     }
 
 

@@ -89,3 +89,15 @@ def test_localhost_has_both_addresses_without_a_name_server(guest: Guest) -> Non
         "port": 80,
         "unknown": True,
     }
+
+
+def test_the_loopback_interface_has_a_name_a_number_and_an_address(guest: Guest) -> None:
+    assert guest.call("network.interfaces", timeout=60) == {
+        "names": [[1, "lo"]],
+        "number": 1,
+        "name": "lo",
+        "address": "127.0.0.1",
+        "is loopback": True,
+        "nobody": "ENODEV",
+        "no number": "ENXIO",
+    }

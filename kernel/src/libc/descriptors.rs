@@ -9,6 +9,7 @@ use crate::fs::locks::{FileId, LOCKS, Lock, Owner};
 use crate::fs::pipe::PipeEnd;
 use crate::fs::tmpfs::RegularFile;
 use crate::memory::user;
+use crate::net::interfaces;
 use alloc::sync::Arc;
 use linux_raw_sys::{general as raw, ioctl};
 
@@ -300,7 +301,13 @@ fn ioctl_call(&[fd, request, argument, ..]: &[usize; 6]) -> SysResult {
             let left = size.wrapping_sub(description.with_offset(|offset| *offset));
             user::write_user(argument, &(left as i32))?;
         }
-        request => return description.file().ioctl(request, argument),
+        request => {
+            let file = description.file();
+            let about_interfaces = file
+                .socket()
+                .and_then(|_| interfaces::ioctl(request, argument));
+            return about_interfaces.unwrap_or_else(|| file.ioctl(request, argument));
+        }
     }
     Ok(0)
 }

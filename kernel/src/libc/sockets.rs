@@ -79,9 +79,10 @@ fn kind_of(family: u32, number: u32, protocol: u32) -> Result<Kind, Errno> {
 fn socket(&[family, kind, protocol, ..]: &[usize; 6]) -> SysResult {
     let (family, kind, protocol) = (family as u32, kind as u32, protocol as u32);
     let number = type_of(kind)?;
-    let socket: Arc<dyn File> = match Family::from_raw(family) {
-        Some(family) => net::open(family, number, protocol)?,
-        None => UnixSocket::new(kind_of(family, number, protocol)?),
+    let socket: Arc<dyn File> = match (family, Family::from_raw(family)) {
+        (_, Some(family)) => net::open(family, number, protocol)?,
+        (raw::AF_NETLINK, None) => net::netlink::open(number, protocol)?,
+        (_, None) => UnixSocket::new(kind_of(family, number, protocol)?),
     };
     FILES.insert(
         Description::new(socket, open_flags(kind)),
