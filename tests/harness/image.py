@@ -160,7 +160,7 @@ def build_library(python: CPython, host: Path, progress: Progress) -> Path:
 def build_ours(python: CPython, host: Path, work: Path, output: Path) -> None:
     """Writes the archive of pylib/ and of what the harness runs in the guest."""
     site = f"{library_name(python)}/site-packages"
-    places = {"kernel": f"{site}/kernel", "bin": "bin", "examples": "examples", "etc": "etc"}
+    places = {"kernel": f"{site}/kernel", "site": site, "bin": "bin", "examples": "examples", "etc": "etc"}
     shutil.rmtree(work, ignore_errors=True)
     entries: list[Entry] = []
     for name, at in places.items():
@@ -169,7 +169,7 @@ def build_ours(python: CPython, host: Path, work: Path, output: Path) -> None:
             shutil.copytree(PYLIB / name, folder, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         else:
             folder.mkdir(parents=True)
-        if name == "kernel":
+        if name in ("kernel", "site"):
             # Users edit it in the running machine.
             compile_tree(host, folder, at, "ours", tolerant=False, checked=True)
         entries += tree(folder, at)

@@ -22,6 +22,7 @@ from typing import Any, TextIO, cast
 from kernel._errors import CommandError
 from kernel.command import error_line
 from kernel.shell import _environment, _interrupts, _words
+from kernel.shell._constants import share_constants
 from kernel.shell._words import Command, Pipeline, ShellSyntaxError
 
 #: Where commands are.
@@ -208,7 +209,7 @@ def compile_file(path: str) -> tuple[types.CodeType, str]:
     with io.open_code(os.path.abspath(path)) as file:
         data = file.read()
     code = compile(data, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    return code, data.decode(errors="replace")
+    return share_constants(code), data.decode(errors="replace")
 
 
 def documentation(path: str) -> str:

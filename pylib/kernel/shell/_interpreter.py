@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable
 from typing import Any, cast
 
+from kernel.shell._constants import share_constants
+
 #: Goes on when this module is reloaded.
 _numbers: "itertools.count[int]" = globals().get("_numbers") or itertools.count()
 
@@ -59,7 +61,7 @@ class Interpreter:
             tree = cast(ast.Module, compile(source, filename, "exec", self._flags | ast.PyCF_ONLY_AST, True))
             codes = [
                 # Each as if it had been typed alone: the value of an expression is shown.
-                compile(ast.Interactive([statement]), filename, "single", self._flags, True)
+                share_constants(compile(ast.Interactive([statement]), filename, "single", self._flags, True))
                 for statement in tree.body
             ]
         except (OverflowError, SyntaxError, ValueError, MemoryError, RecursionError) as error:
