@@ -44,14 +44,6 @@ def run_threads(count: int, rounds: int) -> list[float]:
     return [end - began for end in ends]
 
 
-def alone_and_together(count: int, rounds: int, repeats: int) -> list[tuple[float, float]]:
-    """Returns, per repeat, the seconds that `count` threads take one after the other, and all at once."""
-    run_threads(count, rounds // 10)
-    return [
-        (sum(run_threads(1, rounds)[0] for _ in range(count)), max(run_threads(count, rounds))) for _ in range(repeats)
-    ]
-
-
 def alive_at_once(count: int) -> dict[str, float]:
     """Starts `count` threads that wait for one event, releases and joins them; returns the seconds."""
     gate = threading.Event()

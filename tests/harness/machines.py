@@ -129,6 +129,23 @@ class HostLoad:
         return busy, busy + idle + iowait, int(fields[11]) + int(fields[12])
 
 
+class HostWaits:
+    """Tells how long the host let a machine's virtual CPUs wait for one of its own CPUs, which is no fault of theirs."""
+
+    def __init__(self, guest_pid: int) -> None:
+        self._pid = guest_pid
+        self._start = self._read()
+
+    def longest(self) -> float:
+        """Returns the seconds that the thread of QEMU that waited longest since the start was ready to run and did not."""
+        return max(now - self._start.get(task, 0) for task, now in self._read().items()) / 1e9
+
+    def _read(self) -> dict[str, int]:
+        # Its second field: nanoseconds on a run queue (Linux, Documentation/scheduler/sched-stats.rst).
+        tasks = Path(f"/proc/{self._pid}/task").iterdir()
+        return {task.name: int((task / "schedstat").read_text().split()[1]) for task in tasks}
+
+
 def wait_for_quiet_host(timeout: float = 60.0) -> None:
     """Waits until the host has been idle for a second, or for `timeout` seconds at most."""
     deadline = time.monotonic() + timeout
