@@ -1,5 +1,6 @@
 """The names that every session and every command finds bound, and the banner that lists them."""
 
+import asyncio
 import builtins
 import importlib
 import os
@@ -96,7 +97,8 @@ def bound() -> dict[str, Any]:
     """Returns the names of the kernel namespace but for those of one session (`sh`, `run`, `cwd`)."""
     import kernel
 
-    names: dict[str, Any] = {"kernel": kernel, "print": builtins.print, **LONE}
+    # As at the prompt of `python -m asyncio`, `asyncio` is there for what is awaited.
+    names: dict[str, Any] = {"kernel": kernel, "asyncio": asyncio, "print": builtins.print, **LONE}
     for name, module, attribute in _OBJECTS:
         try:
             found = importlib.import_module(module)
