@@ -7,6 +7,7 @@
     scheduler    threads, tasks and CPUs
     fs           files for `async` code (`vfs`), file systems written in Python
     ed           the line editor
+    net          the network, and sessions over TCP
     shell        sessions: a Python prompt with commands, over any terminal
     command      what the commands in /bin share
 
@@ -28,7 +29,7 @@ from kernel._power import poweroff, reboot
 
 __all__ = ["KernelError", "PowerError", "CommandError", "poweroff", "reboot", "boot"]
 
-_MODULES = ("bus", "command", "ed", "fs", "interrupts", "log", "memory", "scheduler", "shell")
+_MODULES = ("bus", "command", "ed", "fs", "interrupts", "log", "memory", "net", "scheduler", "shell")
 
 
 def __getattr__(name: str) -> ModuleType:
