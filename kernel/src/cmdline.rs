@@ -54,7 +54,7 @@ pub fn find_panic_action(line: &[u8]) -> PanicAction {
 }
 
 /// Keys of words that other modules interpret; [`Options::get`] gives them the values.
-const OTHER_KEYS: &[&str] = &["console.size"];
+const OTHER_KEYS: &[&str] = &["console.size", "repl.listen", "repl.token"];
 
 /// The command line, understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,6 +9,11 @@ import os
 import sys
 import traceback
 
+#: Where sessions are served over TCP.
+PORT = 5000
+#: Clients that wait there to be let in or sent away.
+BACKLOG = 64
+
 
 def main() -> int:
     """Runs one session after the other; returns only if standard input is no terminal."""
@@ -29,6 +34,8 @@ def main() -> int:
         kernel.boot()
     session = _session.Session(tty, name="console")
     _log.write("event loop ready")
+    if "_hal" in sys.builtin_module_names:
+        _serve_network()
     _log.write("shell spawned — system ready")
     while True:
         try:
@@ -42,6 +49,35 @@ def main() -> int:
                 _log.write(line)
         # By its module, which may have been reloaded.
         session = _session.Session(tty, name="console")
+
+
+def _serve_network() -> None:
+    """Serves sessions over TCP in a thread of their own, as the kernel options say."""
+    import select
+    import socket
+    import threading
+
+    from kernel import log, net
+
+    try:
+        access = net.read_access()
+        if access.listen == "off":
+            return
+        listener = socket.create_server(("", PORT), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+    except (ValueError, OSError) as error:
+        # The console works without.
+        log.error(f"no Python shell over TCP: {error}", target="kernel.net")
+        return
+    log.info(f"TCP REPL listening on port {PORT}", target="kernel.net")
+    if access.is_token_made:
+        log.info(f"its token is {access.token}", target="kernel.net")
+
+    def serve() -> None:
+        # What serves is imported when the first client comes: the console's prompt does not share its CPUs with that.
+        select.select([listener], [], [])
+        net.Server(listener, access).run()
+
+    threading.Thread(target=serve, name="repl", daemon=True).start()
 
 
 def _run_piped() -> int:
