@@ -6,7 +6,7 @@ HARNESS := sh tests/harness/start.sh
 export SMP_CPUS MEM ACCEL TARGET_ARCH PYTHONOS_FREE_THREADING REPL_HOST_PORT FILE_HOST_PORT
 
 .DEFAULT_GOAL := build
-.PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test bench iso stop \
+.PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test bench iso stop connect \
         clean cleanall fmt check clippy mypy ruff cargo-test compare loom
 
 build: ## build the image and the initrd (what plain `make` does)
@@ -47,6 +47,9 @@ bench: ## measure against Linux in the same QEMU; results below build/bench/
 
 iso: ## write build/<config>/pythonos.iso, for BIOS and UEFI
 	@$(HARNESS) iso
+
+connect: ## attach this terminal to the Python shell of a running machine; Ctrl-] leaves
+	@$(HARNESS) connect
 
 stop: ## end the machines that `make run` started
 	@$(HARNESS) stop

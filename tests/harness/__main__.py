@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import images, iso, qemu, setup
+from harness import connect, images, iso, qemu, setup
 from harness.paths import BUILD, REPOSITORY
 from harness.progress import Progress, StepFailed, run
 from harness.settings import BadSetting, Settings, read, tested
 
 #: Where each `make run` leaves the process id of its QEMU as the name of a file, for `make stop`.
 RUNNING = BUILD / "running"
+#: The machine's ports of the Python shell and of `ftp get`.
+REPL_PORT, FILE_PORT = 5000, 7000
 
 
 def build(settings: Settings) -> int:
@@ -26,14 +28,34 @@ def build(settings: Settings) -> int:
     return 0
 
 
+def forwards(settings: Settings) -> dict[int, int]:
+    """Returns which ports of this host lead to which of the machine's; raises `BadSetting` if one is taken."""
+    names = {"REPL_HOST_PORT": settings.repl_host_port, "FILE_HOST_PORT": settings.file_host_port}
+    if settings.repl_host_port == settings.file_host_port:
+        raise BadSetting(f"{' and '.join(names)} are the same, {settings.repl_host_port}: want two")
+    for name, port in names.items():
+        if not connect.is_free(port):
+            raise BadSetting(
+                f"{name}={port}: another program has this port of 127.0.0.1;"
+                f" `make stop` ends other machines, `{name}=NUMBER make run` takes another port"
+            )
+    return {settings.repl_host_port: REPL_PORT, settings.file_host_port: FILE_PORT}
+
+
 def run_machine(settings: Settings) -> int:
     """Builds what is missing and boots to the prompt on this terminal."""
+    forwarded = forwards(settings)
     progress = Progress(1)
     progress.next("set-up")
     setup.ensure("run", progress, settings.arch)
     images.build_images(settings, tests=False)
     command = qemu.command(
-        settings, append=qemu.user_options(), tests=False, interactive=sys.stdin.isatty(), restarts=True
+        settings,
+        append=[*qemu.user_options(), "repl.listen=user-net"],
+        tests=False,
+        interactive=sys.stdin.isatty(),
+        restarts=True,
+        forwards=forwarded,
     )
     RUNNING.mkdir(parents=True, exist_ok=True)
     qemu.forget_ended(RUNNING)
@@ -42,6 +64,11 @@ def run_machine(settings: Settings) -> int:
     if sys.stdin.isatty():
         print("PythonOS starts; Ctrl-A X leaves QEMU.", file=sys.stderr, flush=True)
     os.execvp(command[0], command)
+
+
+def attach(settings: Settings) -> int:
+    """Attaches this terminal to the Python shell of the machine that `make run` started."""
+    return connect.attach(settings.repl_host_port)
 
 
 def stop(settings: Settings) -> int:
@@ -202,6 +229,7 @@ def clean_all(settings: Settings) -> int:
 COMMANDS: dict[str, Callable[[Settings], int]] = {
     "build": build,
     "run": run_machine,
+    "connect": attach,
     "stop": stop,
     "bench": bench,
     "boot-test": boot_test,
