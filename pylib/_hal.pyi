@@ -5,8 +5,8 @@ what package `kernel` relies on. Addresses, sizes and times are plain integers: 
 Wrong arguments raise `TypeError` or `ValueError`, addresses that nothing answers raise `OSError`.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 ARCH: str
 SMP_CPUS: int
@@ -111,3 +111,18 @@ def vector_free(vector: int) -> None: ...
 
 # Raises an exception in the Python thread with that `threading` ident, and ends the call that it waits in.
 def thread_raise(ident: int, exception: type[BaseException]) -> None: ...
+
+# The network. Interfaces: name, index, mac, mtu, up, addresses ("10.0.2.15/24"), dhcp (it asks for a lease), lease (server,
+# expires in seconds of CLOCK_MONOTONIC, router, name_servers) or None, and counters rx_ and tx_ bytes, packets, errors,
+# dropped. Routes: destination, gateway or None, interface. Sockets: protocol, local, remote or None, state, receive_queue,
+# send_queue. Of an interface None leaves a thing as it is; gateway "" is none.
+def net_interfaces() -> list[dict[str, Any]]: ...
+def net_routes() -> list[dict[str, Any]]: ...
+def net_sockets() -> list[dict[str, Any]]: ...
+def net_configure(
+    name: str,
+    dhcp: bool | None = None,
+    addresses: Sequence[str] | None = None,
+    gateway: str | None = None,
+    up: bool | None = None,
+) -> None: ...

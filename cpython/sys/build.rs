@@ -16,7 +16,7 @@ const FUNCTIONS: &str = "PyBuffer_Release|PyBytes_AsStringAndSize|PyBytes_FromSt
     |PyLong_AsLongLong|PyLong_AsUnsignedLongLong|PyLong_FromLongLong|PyLong_FromUnsignedLongLong\
     |PyModuleDef_Init|PyModule_AddIntConstant|PyModule_AddObjectRef|PyModule_GetState\
     |PyNumber_Index|PyObject_CallObject|PyObject_CheckBuffer|PyObject_GetAttrString|PyObject_GetBuffer\
-    |PyObject_IsSubclass|PyBool_FromLong\
+    |PyObject_IsSubclass|PySequence_Tuple|PyBool_FromLong\
     |PyThreadState_SetAsyncExc|PyThread_start_new_thread|PyTuple_GetItem|PyTuple_New|PyTuple_SetItem|PyTuple_Size|PyType_FreeSlot|PyType_FromModuleAndSpec\
     |PyType_GenericAlloc|PyType_GetModuleState|PyUnicode_AsUTF8AndSize|PyUnicode_CompareWithASCIIString\
     |PyUnicode_FromStringAndSize|PyBuffer_FillInfo|PyObject_Free|PyType_GetSlot\

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import http.client
 import http.server
+import importlib
 import os
 import select
 import signal
@@ -19,6 +20,8 @@ import time
 from typing import Any
 
 LOCALHOST = "127.0.0.1"
+# Rows of it have values of every type.
+_hal: Any = importlib.import_module("_hal")
 
 
 def pair(listen_on: str = LOCALHOST) -> tuple[socket.socket, socket.socket]:
@@ -376,3 +379,52 @@ def serve_echo(port: int) -> bool:
         _echo.append(Server(("", port), Echo))
         threading.Thread(target=_echo[0].serve_forever, daemon=True).start()
     return True
+
+
+def interface(name: str) -> dict[str, Any]:
+    """Returns what `_hal` tells of an interface; `left` is how many seconds its lease lasts."""
+    row = next(row for row in _hal.net_interfaces() if row["name"] == name)
+    if row["mac"] is not None:
+        row["mac"] = row["mac"].hex(":")
+    if row["lease"] is not None:
+        row["lease"]["left"] = row["lease"].pop("expires") - time.monotonic()
+    return dict(row)
+
+
+def routes() -> list[list[str | None]]:
+    """Returns the routes: destination, gateway, interface."""
+    return [[row["destination"], row["gateway"], row["interface"]] for row in _hal.net_routes()]
+
+
+def sockets_shown() -> list[list[Any]]:
+    """Makes sockets of several kinds; returns the rows of those that `_hal` did not show before."""
+    before = _hal.net_sockets()
+    with (
+        socket.create_server((LOCALHOST, 5000)) as server,
+        socket.create_connection((LOCALHOST, 5000)) as client,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams,
+    ):
+        accepted, (_, port) = server.accept()
+        client.sendall(b"unread")
+        datagrams.bind(("::1", 5001))
+        rows = [row for row in _hal.net_sockets() if row not in before]
+        accepted.close()
+    names = {port: "client"}
+
+    def end(address: tuple[str, int] | None) -> list[Any] | None:
+        return address and [address[0], names.get(address[1], address[1])]
+
+    shown = [
+        [row["protocol"], row["state"], end(row["local"]), end(row["remote"]), row["receive_queue"], row["send_queue"]]
+        for row in rows
+    ]
+    return sorted(shown, key=str)
+
+
+def configure(name: str, settings: dict[str, Any]) -> str | None:
+    """Sets up an interface; returns what that raised."""
+    try:
+        _hal.net_configure(name, **settings)
+    except (OSError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None

@@ -110,3 +110,44 @@ def test_many_clients_at_once_are_kept_apart(connected: Guest, forwarded: int) -
     for client, word in zip(clients, words, strict=True):
         assert client.recv(16, socket.MSG_WAITALL) == word
         client.close()
+
+
+def test_an_interface_is_shown_and_counts(connected: Guest, echo_port: int) -> None:
+    connected.call("network.wait_for_address", HOST)
+    before = connected.call("network.interface", "eth0")
+    assert before["index"] == 2 and before["mtu"] == 1500 and before["up"] is True
+    assert re.fullmatch("52:54:00(:[0-9a-f]{2}){3}", before["mac"])
+    assert "10.0.2.15/24" in before["addresses"]
+    assert before["dhcp"] is True
+    lease = before["lease"]
+    assert (lease["server"], lease["router"], lease["name_servers"]) == (HOST, HOST, ["10.0.2.3"])
+    # What QEMU gives lasts a day.
+    assert 86000 < lease["left"] <= 86400
+    connected.call("network.there_and_back", HOST, echo_port, MEBIBYTE, timeout=60)
+    after = connected.call("network.interface", "eth0")
+    for way in "rx", "tx":
+        grown = {what: after[f"{way}_{what}"] - before[f"{way}_{what}"] for what in ("bytes", "packets", "errors", "dropped")}
+        # All bytes, in frames of 1,514 at most, and acknowledgements of those that go the other way.
+        assert MEBIBYTE < grown["bytes"] < 2 * MEBIBYTE
+        assert grown["packets"] >= MEBIBYTE // 1460
+        assert grown["errors"] == grown["dropped"] == 0
+
+
+def test_an_interface_is_set_up_by_hand(connected: Guest) -> None:
+    connected.call("network.wait_for_address", HOST)
+    assert connected.call("network.configure", "eth9", {}) == "OSError: [Errno 19] there is no such interface"
+    assert str(connected.call("network.configure", "eth0", {"addresses": ["10.0.2.300/24"]})).startswith("ValueError")
+    assert connected.call("network.configure", "eth0", {"gateway": "192.0.2.1"}).startswith("OSError: [Errno 101]")
+    assert connected.call("network.configure", "eth0", {"dhcp": False}) is None
+    kept = connected.call("network.interface", "eth0")
+    assert "10.0.2.15/24" in kept["addresses"] and kept["dhcp"] is False and kept["lease"] is None
+    settings = {"addresses": ["10.0.2.77/24", "10.9.0.1/16"], "gateway": "10.0.2.2"}
+    assert connected.call("network.configure", "eth0", settings) is None
+    assert connected.call("network.wait_for_address", HOST) == "10.0.2.77"
+    assert connected.call("network.wait_for_address", "10.9.9.9") == "10.9.0.1"
+    routes = connected.call("network.routes")
+    assert ["0.0.0.0/0", "10.0.2.2", "eth0"] in routes and ["10.9.0.0/16", None, "eth0"] in routes
+    assert connected.call("network.configure", "eth0", {"up": False}) is None
+    assert not [route for route in connected.call("network.routes") if route[2] == "eth0"]
+    assert connected.call("network.configure", "eth0", {"up": True, "dhcp": True, "addresses": []}) is None
+    assert connected.call("network.wait_for_address", HOST) == "10.0.2.15"

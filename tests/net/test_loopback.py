@@ -83,6 +83,15 @@ def test_stock_http_server_answers(guest: Guest) -> None:
     assert guest.call("network.web", 6, timeout=120) == [404, 200, 200, 404, 200, 200]
 
 
+def test_sockets_are_shown(guest: Guest) -> None:
+    assert guest.call("network.sockets_shown", timeout=60) == [
+        ["tcp", "ESTABLISHED", ["127.0.0.1", "client"], ["127.0.0.1", 5000], 0, 0],
+        ["tcp", "ESTABLISHED", ["127.0.0.1", 5000], ["127.0.0.1", "client"], 6, 0],
+        ["tcp", "LISTEN", ["127.0.0.1", 5000], None, 0, 128],
+        ["udp6", "", ["::1", 5001], None, 0, 0],
+    ]
+
+
 def test_localhost_has_both_addresses_without_a_name_server(guest: Guest) -> None:
     assert guest.call("network.resolve", timeout=60) == {
         "localhost": ["127.0.0.1", "::1"],

@@ -122,14 +122,16 @@ impl Card for VirtioCard {
         self.raw.can_send()
     }
 
-    fn send(&mut self, mut frame: Vec<u8>) {
+    fn send(&mut self, mut frame: Vec<u8>) -> bool {
         self.reclaim();
         if self.raw.fill_buffer_header(&mut frame) != Ok(HEADER) {
-            return;
+            return false;
         }
         // SAFETY: the frame is kept, untouched, until the device has given it back.
-        if let Ok(token) = unsafe { self.raw.transmit_begin(&frame) } {
-            self.sending[usize::from(token)] = Some(frame);
-        }
+        let Ok(token) = (unsafe { self.raw.transmit_begin(&frame) }) else {
+            return false;
+        };
+        self.sending[usize::from(token)] = Some(frame);
+        true
     }
 }

@@ -119,20 +119,95 @@ impl Call {
 
     /// Returns a string's UTF-8, which lives as long as the argument.
     pub fn text(&self, index: usize) -> Result<&[u8]> {
-        let mut len = 0;
-        // SAFETY: the argument is alive; what is no string raises a TypeError.
-        let start = unsafe { py::PyUnicode_AsUTF8AndSize(self.values[index], &raw mut len) };
-        if start.is_null() {
-            return Err(Error::Raised);
+        // SAFETY: the argument is alive as long as this call.
+        unsafe { text_of(self.values[index]) }
+    }
+
+    /// Tells whether an argument was left out or is `None`.
+    fn is_none(&self, index: usize) -> bool {
+        let value = self.values[index];
+        // SAFETY: the constant is immortal.
+        value.is_null() || value == unsafe { py::Py_GetConstantBorrowed(py::Py_CONSTANT_NONE) }
+    }
+
+    /// Returns a string's UTF-8; `None` if it was left out or is `None`.
+    pub fn optional_text(&self, index: usize) -> Result<Option<&[u8]>> {
+        if self.is_none(index) {
+            return Ok(None);
         }
-        // SAFETY: the string keeps its UTF-8 as long as it lives.
-        Ok(unsafe { core::slice::from_raw_parts(start.cast(), len as usize) })
+        self.text(index).map(Some)
+    }
+
+    /// Returns a `bool`; `None` if it was left out or is `None`.
+    pub fn bool(&self, index: usize) -> Result<Option<bool>> {
+        if self.is_none(index) {
+            return Ok(None);
+        }
+        // SAFETY: the constants are immortal.
+        let constant = |which| unsafe { py::Py_GetConstantBorrowed(which) };
+        let value = self.values[index];
+        if value == constant(py::Py_CONSTANT_TRUE) {
+            Ok(Some(true))
+        } else if value == constant(py::Py_CONSTANT_FALSE) {
+            Ok(Some(false))
+        } else {
+            Err(Error::Type(c"True, False or None is wanted"))
+        }
+    }
+
+    /// Returns the items of a list or another sequence; `None` if it was left out or is `None`.
+    pub fn sequence(&self, index: usize) -> Result<Option<Sequence>> {
+        if self.is_none(index) {
+            return Ok(None);
+        }
+        // SAFETY: the argument is alive; what is no sequence raises a TypeError.
+        let tuple = Object::from_new(unsafe { py::PySequence_Tuple(self.values[index]) })?;
+        Ok(Some(Sequence(tuple)))
     }
 
     /// Returns the buffer of an argument.
     pub fn buffer(&self, index: usize, writable: bool) -> Result<Buffer> {
         Buffer::of(self.values[index], writable)
     }
+}
+
+/// The items of a sequence, as they were at the call.
+pub struct Sequence(Object);
+
+impl Sequence {
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        // SAFETY: it is a tuple.
+        unsafe { py::PyTuple_Size(self.0.as_ptr()) as usize }
+    }
+
+    /// Returns the UTF-8 of an item that is a string, which lives as long as this does.
+    pub fn text(&self, index: usize) -> Result<&[u8]> {
+        // SAFETY: it is a tuple, which keeps its items alive; an index that it has not raises an IndexError.
+        unsafe {
+            let item = py::PyTuple_GetItem(self.0.as_ptr(), index as isize);
+            if item.is_null() {
+                return Err(Error::Raised);
+            }
+            text_of(item)
+        }
+    }
+}
+
+/// Returns a string's UTF-8.
+///
+/// # Safety
+///
+/// The object is alive as long as what is returned.
+unsafe fn text_of<'a>(object: *mut PyObject) -> Result<&'a [u8]> {
+    let mut len = 0;
+    // SAFETY: the object is alive; what is no string raises a TypeError.
+    let start = unsafe { py::PyUnicode_AsUTF8AndSize(object, &raw mut len) };
+    if start.is_null() {
+        return Err(Error::Raised);
+    }
+    // SAFETY: the string keeps its UTF-8 as long as it lives.
+    Ok(unsafe { core::slice::from_raw_parts(start.cast(), len as usize) })
 }
 
 /// Calls a function with the arguments that Python gave.

@@ -17,6 +17,7 @@ mod frames;
 mod interrupts;
 mod mmio;
 mod module;
+mod network;
 mod object;
 mod pages;
 mod pci;

@@ -9,8 +9,8 @@ use cpython_sys::PyObject;
 use super::call::function;
 use super::object::{self, Error, Object, Result};
 use super::{
-    buffers, console, counters, dma, frames, interrupts, mmio, pages, pci, ports, registers,
-    self_test,
+    buffers, console, counters, dma, frames, interrupts, mmio, network, pages, pci, ports,
+    registers, self_test,
 };
 use crate::arch;
 use crate::memory::PAGE_SIZE;
@@ -55,7 +55,7 @@ const END: py::PyMethodDef = py::PyMethodDef {
     ml_doc: core::ptr::null(),
 };
 
-static FUNCTIONS: Shared<[py::PyMethodDef; 50]> = Shared::new([
+static FUNCTIONS: Shared<[py::PyMethodDef; 54]> = Shared::new([
     function!(c"perf_counter", [], 0, registers::counter,
         c"perf_counter()\n--\n\nReads the CPU's counter behind the clock; it counts perf_frequency() times a second."),
     function!(c"perf_frequency", [], 0, registers::frequency,
@@ -154,6 +154,14 @@ static FUNCTIONS: Shared<[py::PyMethodDef; 50]> = Shared::new([
         c"vector_free(vector)\n--\n\nGives back one vector of msi_alloc or irq_route; ValueError for any other."),
     function!(c"thread_raise", [c"ident", c"exception"], 2, interrupts::raise_in_thread,
         c"thread_raise(ident, exception)\n--\n\nRaises an exception in the Python thread with that threading ident, and breaks off what it waits for.\n\nLookupError if there is none."),
+    function!(c"net_interfaces", [], 0, network::interfaces,
+        c"net_interfaces()\n--\n\nReturns the network interfaces as dicts: name, index, mac, mtu, up, addresses, dhcp, lease, rx_* and tx_*."),
+    function!(c"net_routes", [], 0, network::routes,
+        c"net_routes()\n--\n\nReturns the routes as dicts: destination, gateway (None: this network is ours), interface."),
+    function!(c"net_sockets", [], 0, network::sockets,
+        c"net_sockets()\n--\n\nReturns the sockets with an address as dicts: protocol, local, remote, state, receive_queue, send_queue."),
+    function!(c"net_configure", [c"name", c"dhcp", c"addresses", c"gateway", c"up"], 1, network::configure,
+        c"net_configure(name, dhcp=None, addresses=None, gateway=None, up=None)\n--\n\nSets up an interface; None leaves a thing as it is, and gateway '' is none.\n\ndhcp False keeps the address of the lease. OSError if there is no such interface."),
     END,
 ]);
 

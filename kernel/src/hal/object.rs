@@ -117,6 +117,27 @@ pub fn str(bytes: &[u8]) -> Result {
     Object::from_new(unsafe { py::PyUnicode_FromStringAndSize(start, len) })
 }
 
+/// Makes `bytes`.
+pub fn bytes(bytes: &[u8]) -> Result {
+    let (start, len) = (bytes.as_ptr().cast::<c_char>(), bytes.len() as isize);
+    // SAFETY: the bytes are there.
+    Object::from_new(unsafe { py::PyBytes_FromStringAndSize(start, len) })
+}
+
+/// Makes a `dict` of names and values.
+pub fn dict<const N: usize>(items: [(&CStr, Result); N]) -> Result {
+    // SAFETY: as above.
+    let dict = Object::from_new(unsafe { py::PyDict_New() })?;
+    for (name, value) in items {
+        let value = value?;
+        // SAFETY: all are alive; the dict takes a reference of its own.
+        if unsafe { py::PyDict_SetItemString(dict.as_ptr(), name.as_ptr(), value.as_ptr()) } != 0 {
+            return Err(Error::Raised);
+        }
+    }
+    Ok(dict)
+}
+
 /// Makes a `tuple`.
 pub fn tuple<const N: usize>(items: [Result; N]) -> Result {
     // SAFETY: as above.

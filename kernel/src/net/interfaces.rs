@@ -2,9 +2,9 @@
 //! what the ioctls of netdevice(7) tell of them.
 
 use super::address::Family;
-use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
+use super::device::Device;
 use super::link::Link;
-use super::stack;
+use super::stack::{self, Stack};
 use crate::libc::errno::{Errno, SysResult};
 use crate::memory::user;
 use alloc::string::String;
@@ -29,6 +29,8 @@ pub struct Interface {
     pub mac: Option<[u8; 6]>,
     /// The longest packet that it carries.
     pub mtu: u32,
+    /// Whether it is in use.
+    pub is_up: bool,
     /// Its addresses with their networks.
     pub addresses: Vec<IpCidr>,
 }
@@ -40,7 +42,11 @@ impl Interface {
             None => flag::IFF_LOOPBACK as u32,
             Some(_) => flag::IFF_BROADCAST as u32 | flag::IFF_MULTICAST as u32,
         };
-        flag::IFF_UP as u32 | flag::IFF_RUNNING as u32 | kind
+        let state = match self.is_up {
+            true => flag::IFF_UP as u32 | flag::IFF_RUNNING as u32,
+            false => 0,
+        };
+        state | kind
     }
 
     /// Returns its ARPHRD_* type.
@@ -60,39 +66,29 @@ impl Interface {
     }
 }
 
-/// Returns the number of a link's interface; they count from 1, as Linux's do.
-pub fn index_of(links: &[Link], link: usize) -> u32 {
-    let is_first = |&at: &usize| links[..at].iter().all(|other| other.name != links[at].name);
-    let same = links
-        .iter()
-        .position(|other| other.name == links[link].name);
-    (0..=same.unwrap_or(link)).filter(is_first).count() as u32
+/// Returns the number of a device; they count from 1, as Linux's do.
+pub fn index_of(device: usize) -> u32 {
+    device as u32 + 1
 }
 
 /// Returns all interfaces, in the order of their numbers.
-pub fn all(links: &[Link]) -> Vec<Interface> {
-    let mut found: Vec<Interface> = Vec::new();
-    for (number, link) in links.iter().enumerate() {
-        let addresses = link.interface.ip_addrs();
-        if let Some(known) = found.iter_mut().find(|known| known.name == link.name) {
-            known.addresses.extend_from_slice(addresses);
-            continue;
+pub fn all(stack: &Stack) -> Vec<Interface> {
+    let devices = stack.devices.iter().enumerate();
+    let interface = |(number, device): (usize, &Device)| {
+        let links = stack.links.iter().filter(|link| link.device == number);
+        Interface {
+            index: index_of(number),
+            name: device.name.clone(),
+            mac: match device.hardware_address() {
+                HardwareAddress::Ethernet(address) => Some(address.0),
+                HardwareAddress::Ip => None,
+            },
+            mtu: device.mtu() as u32,
+            is_up: device.is_up,
+            addresses: links.flat_map(Link::addresses).copied().collect(),
         }
-        // smoltcp gives an address only to what it knows as Ethernet.
-        let hardware = (!link.is_loopback()).then(|| link.interface.hardware_addr());
-        let (mac, mtu) = match hardware {
-            Some(HardwareAddress::Ethernet(address)) => (Some(address.0), ETHERNET_MTU),
-            Some(HardwareAddress::Ip) | None => (None, LOOPBACK_MTU),
-        };
-        found.push(Interface {
-            index: index_of(links, number),
-            name: link.name.clone(),
-            mac,
-            mtu: mtu as u32,
-            addresses: addresses.to_vec(),
-        });
-    }
-    found
+    };
+    devices.map(interface).collect()
 }
 
 fn v4_bytes(address: Ipv4Address) -> Vec<u8> {
@@ -123,7 +119,7 @@ pub fn ioctl(request: u32, argument: usize) -> Option<SysResult> {
 fn list(argument: usize) -> SysResult {
     /// Where `struct ifconf` has its pointer, after a length.
     const BUFFER: usize = 8;
-    let interfaces = stack::with(|stack| all(&stack.links));
+    let interfaces = stack::with(|stack| all(stack));
     let mut entries = Vec::new();
     for interface in interfaces {
         if let Some(address) = interface.v4() {
@@ -158,7 +154,7 @@ fn tell(request: u32, argument: usize) -> SysResult {
     let number = number
         .first_chunk()
         .map_or(0, |word| u32::from_ne_bytes(*word));
-    let interfaces = stack::with(|stack| all(&stack.links));
+    let interfaces = stack::with(|stack| all(stack));
     let is_meant = |interface: &&Interface| match request {
         requests::SIOCGIFNAME => interface.index == number,
         _ => interface.name.as_bytes() == name,
@@ -196,12 +192,10 @@ mod tests {
 
     #[test]
     fn the_links_of_lo_are_one_interface() {
-        let links = Link::loopbacks(7);
-        let found = all(&links);
+        let found = stack::with(|stack| all(stack));
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].index, found[0].name.as_str()), (1, "lo"));
         assert_eq!(found[0].addresses.len(), 2);
-        assert_eq!([index_of(&links, 0), index_of(&links, 1)], [1, 1]);
         assert_eq!(found[0].flags() & flag::IFF_LOOPBACK as u32, 8);
     }
 }

@@ -3,20 +3,20 @@
 //! A version of its own for each link keeps the families apart: a listener on all IPv4 addresses
 //! must not take IPv6 connections, and a socket without an address in smoltcp means every version.
 
-use super::device::{Card, Device};
+use super::device::{Device, Way};
+use super::lease::{Event, Lease, LeaseClient};
 use crate::log;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 use smoltcp::iface::{
     Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet,
 };
-use smoltcp::socket::{dhcpv4, tcp};
+use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr,
-    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv6Packet, TcpPacket,
+    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv6Address, Ipv6Cidr, Ipv6Packet, TcpPacket,
 };
 
 /// An IP version, as an index.
@@ -38,6 +38,8 @@ impl Version {
     }
 }
 
+/// The device that is `lo`.
+pub const LOOPBACK: usize = 0;
 /// Index of `lo` for IPv4.
 pub const LO_V4: usize = 0;
 /// Index of `lo` for IPv6.
@@ -49,127 +51,164 @@ const WAITING_MAX: usize = 64;
 
 /// A device with one IP version over it.
 pub struct Link {
-    /// The interface that it belongs to: `lo`, `eth0`.
-    pub name: String,
+    /// The device that it goes through, as an index; 0 is `lo`.
+    pub device: usize,
     /// What it speaks.
     pub version: Version,
     /// Its addresses and routes.
-    pub interface: Interface,
+    pub interface: Box<Interface>,
     /// The sockets that speak through it.
     pub sockets: SocketSet<'static>,
-    device: Device,
+    /// Whether its device is in use.
+    pub is_up: bool,
     /// Connections in TIME-WAIT (RFC 9293, 3.6.1), which nobody else knows any more.
     waiting: VecDeque<SocketHandle>,
-    /// What asks for an address, if that is to be asked for.
-    dhcp: Option<SocketHandle>,
+    /// What asks for an address.
+    dhcp: LeaseClient,
     /// Where packets to other networks go.
-    pub router: Option<Ipv4Address>,
+    router: Option<IpAddress>,
 }
 
 impl Link {
-    fn new(
-        name: String,
-        version: Version,
-        mut device: Device,
-        hardware: HardwareAddress,
-        seed: u64,
-    ) -> Self {
-        let mut config = Config::new(hardware);
+    /// Makes one over the device with an index. Not inlined: an interface is big for a kernel stack, on which it comes
+    /// into being, and should be there once.
+    #[inline(never)]
+    fn new(index: usize, device: &mut Device, version: Version, seed: u64) -> Self {
+        let mut config = Config::new(device.hardware_address());
         config.random_seed = seed;
+        let mut way = Way { device, version };
         Link {
-            name,
+            device: index,
             version,
-            interface: Interface::new(config, &mut device, Instant::ZERO),
+            interface: Box::new(Interface::new(config, &mut way, Instant::ZERO)),
             sockets: SocketSet::new(Vec::new()),
-            device,
+            is_up: true,
             waiting: VecDeque::new(),
-            dhcp: None,
+            dhcp: LeaseClient::default(),
             router: None,
         }
     }
 
-    /// Makes `lo` for the version of `address`, the one that connections start from.
-    fn loopback(address: IpCidr, seed: u64) -> Self {
-        let device = Device::Loopback(VecDeque::new());
-        let version = Version::of(address.address());
-        let mut link = Link::new("lo".into(), version, device, HardwareAddress::Ip, seed);
-        link.set_address(Some(address));
-        // All of 127.0.0.0/8 is ours, not this address alone, and so are the cards' addresses.
-        link.interface.set_any_ip(true);
-        link
-    }
-
     /// Makes both links of `lo`, in the order of [`LO_V4`] and [`LO_V6`].
-    pub fn loopbacks(seed: u64) -> [Link; 2] {
-        let v4 = IpCidr::Ipv4(Ipv4Cidr::new(Ipv4Address::new(127, 0, 0, 1), 8));
-        let v6 = IpCidr::new(IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1), 128);
-        [
-            Link::loopback(v4, seed),
-            Link::loopback(v6, seed.rotate_left(32)),
-        ]
+    pub fn loopbacks(device: &mut Device, seed: u64) -> [Link; 2] {
+        let v4 = IpCidr::Ipv4(Ipv4Cidr::new(Ipv4Address::LOCALHOST, 8));
+        let v6 = IpCidr::Ipv6(Ipv6Cidr::new(Ipv6Address::LOCALHOST, 128));
+        [v4, v6].map(|address| {
+            let version = Version::of(address.address());
+            let seed = seed.rotate_left(32 * version as u32);
+            let mut link = Link::new(LOOPBACK, device, version, seed);
+            link.set_addresses(&[address]);
+            // All of 127.0.0.0/8 is ours, not this address alone, and so are the cards' addresses.
+            link.interface.set_any_ip(true);
+            link
+        })
     }
 
-    /// Makes a card's link for IPv4, which asks for an address by DHCP (RFC 2131).
-    pub fn ethernet(name: String, card: Box<dyn Card>, seed: u64) -> Self {
-        let hardware = HardwareAddress::Ethernet(EthernetAddress(card.mac()));
-        let device = Device::Card(card, None);
-        let mut link = Link::new(name, Version::V4, device, hardware, seed);
-        link.dhcp = Some(link.sockets.add(dhcpv4::Socket::new()));
-        link
+    /// Makes both links of a card: IPv4 asks for an address by DHCP (RFC 2131), IPv6 has the one that every
+    /// interface gives itself.
+    pub fn of_card(index: usize, device: &mut Device, seed: u64) -> [Link; 2] {
+        let mut v4 = Link::new(index, device, Version::V4, seed);
+        v4.dhcp.start(&mut v4.sockets);
+        let mut v6 = Link::new(index, device, Version::V6, seed.rotate_left(32));
+        v6.set_addresses(&[]);
+        [v4, v6]
     }
 
     /// Tells whether what it sends stays in this machine.
     pub fn is_loopback(&self) -> bool {
-        matches!(self.device, Device::Loopback(_))
+        self.device == LOOPBACK
     }
 
-    /// Returns the address that packets leave from.
-    pub fn address(&self) -> Option<IpAddress> {
-        self.interface.ip_addrs().first().map(IpCidr::address)
+    /// Returns its addresses.
+    pub fn addresses(&self) -> &[IpCidr] {
+        self.interface.ip_addrs()
     }
 
-    fn set_address(&mut self, address: Option<IpCidr>) {
+    /// Gives it these addresses and no others; a card keeps its link-local IPv6 address beside them, without which
+    /// no neighbour is found (RFC 4291, 2.8).
+    pub fn set_addresses(&mut self, wanted: &[IpCidr]) {
+        let own = match (self.version, self.is_loopback()) {
+            (Version::V6, false) => link_local(self.interface.hardware_addr()),
+            _ => None,
+        };
         self.interface.update_ip_addrs(|addresses| {
             addresses.clear();
-            // There is room for more than one.
-            addresses.extend(address);
+            for &address in wanted.iter().chain(&own) {
+                if !addresses.contains(&address) && addresses.push(address).is_err() {
+                    log::warn!("kernel.net", "no room for the address {address}");
+                }
+            }
         });
     }
 
-    /// Tells whether packets to an address can leave here.
-    pub fn leads_to(&self, address: IpAddress) -> bool {
-        let networks = self.interface.ip_addrs();
-        Version::of(address) == self.version
-            && (networks.iter().any(|own| own.contains_addr(&address)) || self.router.is_some())
+    /// Returns where packets to other networks go.
+    pub fn router(&self) -> Option<IpAddress> {
+        self.router
+    }
+
+    /// Says where packets to other networks go: to a machine on this one's own network.
+    pub fn set_router(&mut self, router: Option<IpAddress>) {
+        let routes = self.interface.routes_mut();
+        let is_kept = match (self.version, router) {
+            (Version::V4, Some(IpAddress::Ipv4(router))) => {
+                routes.add_default_ipv4_route(router).is_ok()
+            }
+            (Version::V6, Some(IpAddress::Ipv6(router))) => {
+                routes.add_default_ipv6_route(router).is_ok()
+            }
+            (version, _) => {
+                match version {
+                    Version::V4 => routes.remove_default_ipv4_route(),
+                    Version::V6 => routes.remove_default_ipv6_route(),
+                };
+                false
+            }
+        };
+        self.router = router.filter(|_| is_kept);
+    }
+
+    /// Returns how well it leads to an address: by how many bits the address is one of its network's, or 0 if a
+    /// router is to find the way. `None`: packets there cannot leave here.
+    fn nearness(&self, to: IpAddress) -> Option<u8> {
+        if !self.is_up || Version::of(to) != self.version {
+            return None;
+        }
+        let networks = self.addresses().iter();
+        let near = networks.filter(|own| own.contains_addr(&to));
+        let nearest = near.map(|own| own.prefix_len()).max();
+        nearest.or(self.router.is_some().then_some(0))
     }
 
     /// Handles one packet that has arrived; tells whether there was one.
-    pub fn receive_one(&mut self, now: Instant) -> bool {
+    pub fn receive_one(&mut self, devices: &mut [Device], now: Instant) -> bool {
+        let mut way = self.way(devices);
         let result = self
             .interface
-            .poll_ingress_single(now, &mut self.device, &mut self.sockets);
+            .poll_ingress_single(now, &mut way, &mut self.sockets);
         !matches!(result, PollIngressSingleResult::None)
     }
 
-    /// Has the card, if there is one, interrupt when more arrives.
-    pub fn rearm(&mut self) {
-        if let Device::Card(card, _) = &mut self.device {
-            card.rearm();
+    fn way<'a>(&self, devices: &'a mut [Device]) -> Way<'a> {
+        Way {
+            device: &mut devices[self.device],
+            version: self.version,
         }
     }
 
     /// Drops the packet that comes next.
-    pub fn drop_next(&mut self) {
-        self.device.take();
+    pub fn drop_next(&mut self, devices: &mut [Device]) {
+        let device = &mut devices[self.device];
+        device.take(self.version);
+        device.counters.rx_dropped += 1;
     }
 
     /// Returns the destination of the packet that comes next, if it asks for a TCP connection.
-    pub fn next_request(&mut self) -> Option<(IpAddress, u16)> {
+    pub fn next_request(&self, devices: &mut [Device]) -> Option<(IpAddress, u16)> {
         let is_framed = !self.is_loopback();
-        let mut bytes = self.device.peek()?;
+        let mut bytes = devices[self.device].peek(self.version)?;
         if is_framed {
             let frame = EthernetFrame::new_checked(bytes).ok()?;
-            if frame.ethertype() != EthernetProtocol::Ipv4 {
+            if frame.ethertype() == EthernetProtocol::Arp {
                 return None;
             }
             bytes = frame
@@ -198,10 +237,9 @@ impl Link {
     }
 
     /// Sends what the sockets have to send; tells whether that was anything.
-    pub fn send(&mut self, now: Instant) -> bool {
-        let result = self
-            .interface
-            .poll_egress(now, &mut self.device, &mut self.sockets);
+    pub fn send(&mut self, devices: &mut [Device], now: Instant) -> bool {
+        let mut way = self.way(devices);
+        let result = self.interface.poll_egress(now, &mut way, &mut self.sockets);
         self.sweep();
         matches!(result, PollResult::SocketStateChanged)
     }
@@ -234,30 +272,49 @@ impl Link {
         });
     }
 
-    /// Takes over what DHCP has found out.
-    pub fn configure(&mut self) {
-        let Some(handle) = self.dhcp else { return };
-        let event = self.sockets.get_mut::<dhcpv4::Socket>(handle).poll();
-        let (address, router) = match event {
-            None => return,
-            Some(dhcpv4::Event::Deconfigured) => (None, None),
-            Some(dhcpv4::Event::Configured(found)) => (Some(found.address), found.router),
+    /// Tells whether it asks for an address.
+    pub fn asks_for_address(&self) -> bool {
+        self.dhcp.is_active()
+    }
+
+    /// Returns the lease of its address.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.dhcp.lease()
+    }
+
+    /// Has it ask for an address, or keep what it has for good.
+    pub fn ask_for_address(&mut self, asks: bool) {
+        if asks {
+            self.dhcp.start(&mut self.sockets);
+        } else {
+            self.dhcp.stop(&mut self.sockets);
+        }
+    }
+
+    /// Takes over what DHCP has found out; tells whether the name servers may be others than before.
+    pub fn configure(&mut self, name: &str, now: Instant) -> bool {
+        let Some(event) = self.dhcp.poll(&mut self.sockets, now) else {
+            return false;
         };
-        let had_address = self.address().is_some();
-        self.set_address(address.map(IpCidr::Ipv4));
-        self.router = router;
-        let routes = self.interface.routes_mut();
-        routes.remove_default_ipv4_route();
-        if let Some(router) = router
-            && routes.add_default_ipv4_route(router).is_err()
-        {
-            log::warn!("kernel.net", "{}: no room for a route", self.name);
+        match event {
+            Event::Renewed => log::info!("kernel.net", "{name}: the lease is renewed"),
+            Event::Changed { old, new } => {
+                let mut addresses = self.addresses().to_vec();
+                addresses.retain(|own| old.is_none_or(|old| *own != IpCidr::Ipv4(old)));
+                if let Some(address) = new {
+                    addresses.insert(0, address.into());
+                    log::info!("kernel.net", "{name}: {address} by DHCP");
+                } else if let Some(address) = old {
+                    log::info!("kernel.net", "{name}: the lease of {address} has ended");
+                }
+                self.set_addresses(&addresses);
+                let router = self.lease().and_then(|lease| lease.router);
+                if router.is_some() || new.is_none() {
+                    self.set_router(router.map(IpAddress::Ipv4));
+                }
+            }
         }
-        match address {
-            Some(address) => log::info!("kernel.net", "{}: {address} by DHCP", self.name),
-            None if had_address => log::info!("kernel.net", "{}: no address any more", self.name),
-            None => {}
-        }
+        true
     }
 
     /// Returns when a timer of a socket is due.
@@ -286,9 +343,15 @@ pub fn route(links: &[Link], to: IpAddress) -> Option<(usize, IpAddress)> {
             to,
         ));
     }
-    let is_way = |link: &Link| !link.is_loopback() && link.leads_to(to);
-    let on = links.iter().position(is_way)?;
-    Some((on, links[on].address()?))
+    let cards = links
+        .iter()
+        .enumerate()
+        .filter(|(_, link)| !link.is_loopback());
+    let ways = cards.filter_map(|(index, link)| Some((link.nearness(to)?, index)));
+    // Of two that lead there equally well, the first: `max_by_key` would take the last.
+    let (_, on) = ways.min_by_key(|&(nearness, _)| core::cmp::Reverse(nearness))?;
+    let source = links[on].interface.get_source_address(&to)?;
+    Some((on, source))
 }
 
 /// Tells whether an address is one of this machine's.
@@ -310,4 +373,21 @@ pub fn destination(address: IpAddress) -> IpAddress {
         IpAddress::Ipv6(any) if any.is_unspecified() => IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1),
         address => address,
     }
+}
+
+/// Returns the address that an IPv6 interface gives itself (RFC 4291, 2.5.6 and appendix A).
+fn link_local(hardware: HardwareAddress) -> Option<IpCidr> {
+    let HardwareAddress::Ethernet(address) = hardware else {
+        return None;
+    };
+    let prefix = Ipv6Cidr::new(Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 64);
+    Some(IpCidr::Ipv6(with_interface_id(prefix, address)))
+}
+
+/// Returns the address of a card in a network of 64 bits, by the card's Ethernet address.
+pub fn with_interface_id(prefix: Ipv6Cidr, hardware: EthernetAddress) -> Ipv6Cidr {
+    let [a, b, c, d, e, f] = hardware.0;
+    let mut octets = prefix.address().octets();
+    octets[8..].copy_from_slice(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    Ipv6Cidr::new(octets.into(), 64)
 }

@@ -69,10 +69,7 @@ impl Listener {
             }
         });
         for link in 0..links.len() {
-            if self.covers[links[link].version as usize]
-                && !self.is_open(link, links)
-                && self.has_room(links)
-            {
+            if self.is_for(&links[link]) && !self.is_open(link, links) && self.has_room(links) {
                 let mut socket = connection::make();
                 if socket.listen(self.endpoint).is_ok() {
                     let handle = links[link].sockets.add(socket);
@@ -81,6 +78,16 @@ impl Listener {
             }
         }
         self.ready.len() > before
+    }
+
+    /// Tells whether a link's SYNs may be for it. Nothing for a loopback address comes from a network.
+    fn is_for(&self, link: &Link) -> bool {
+        let is_inner = |address| match address {
+            IpAddress::Ipv4(address) => address.is_loopback(),
+            IpAddress::Ipv6(address) => address.is_loopback(),
+        };
+        self.covers[link.version as usize]
+            && (link.is_loopback() || !self.endpoint.addr.is_some_and(is_inner))
     }
 
     fn is_open(&self, link: usize, links: &mut [Link]) -> bool {
@@ -105,10 +112,20 @@ impl Listener {
         port: u16,
         links: &mut [Link],
     ) -> Option<bool> {
-        let is_ours = self.covers[links[link].version as usize]
+        let is_ours = self.is_for(&links[link])
             && self.endpoint.port == port
             && self.endpoint.addr.is_none_or(|own| own == address);
         is_ours.then(|| self.has_room(links) && self.is_open(link, links))
+    }
+
+    /// Returns how many connections wait to be accepted.
+    pub fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Returns how many may wait.
+    pub fn backlog(&self) -> usize {
+        self.backlog
     }
 
     /// Tells whether a connection waits to be accepted.

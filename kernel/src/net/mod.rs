@@ -9,16 +9,21 @@
 //! after the state has changed.
 
 pub mod address;
+#[cfg(test)]
+mod card_tests;
 pub mod channel;
 pub mod connection;
 pub mod device;
+mod frame;
 pub mod interfaces;
+pub mod lease;
 pub mod link;
 pub mod listener;
 pub mod netlink;
 pub mod options;
 pub mod ports;
 pub mod stack;
+pub mod status;
 pub mod tcp;
 #[cfg(test)]
 mod tests;

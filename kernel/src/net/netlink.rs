@@ -289,7 +289,7 @@ impl Socket for NetlinkSocket {
         let mut bytes = vec![0; len];
         message.data.take(&mut bytes)?;
         let port = self.port_or(0);
-        let interfaces = stack::with(|stack| interfaces::all(&stack.links));
+        let interfaces = stack::with(|stack| interfaces::all(stack));
         let mut rest = &bytes[..];
         while rest.len() >= HEADER_LEN {
             let len = word(rest, 0) as usize;
@@ -424,6 +424,7 @@ mod tests {
             index,
             name: "lo".into(),
             mac: None,
+            is_up: true,
             mtu: 65535,
             addresses: vec![IpCidr::new(IpAddress::v4(127, 0, 0, 1), 8)],
         });

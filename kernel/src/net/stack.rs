@@ -2,7 +2,7 @@
 
 use super::channel::Channel;
 use super::connection::{Connection, Fate, Orphan};
-use super::device::Card;
+use super::device::{Card, Device};
 use super::link::{self, Link};
 use super::listener::Listener;
 use super::ports::Ports;
@@ -36,7 +36,9 @@ pub(super) struct TcpEntry {
 
 /// Everything that the network's lock guards.
 pub struct Stack {
-    /// Those of `lo`, then those of cards.
+    /// `lo`, then the cards.
+    pub(super) devices: Vec<Device>,
+    /// Two for each device, in its order: IPv4 and IPv6.
     pub(super) links: Vec<Link>,
     pub(super) tcp: BTreeMap<u64, TcpEntry>,
     pub(super) udp: BTreeMap<u64, UdpEntry>,
@@ -65,8 +67,11 @@ impl Stack {
         random::fill(&mut seed);
         let [a, b, c, d, e, f, g, h, ports @ ..] = seed;
         let number = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        let mut lo = Device::loopback();
+        let links = Link::loopbacks(&mut lo, number).into();
         Stack {
-            links: Link::loopbacks(number).into(),
+            devices: alloc::vec![lo],
+            links,
             tcp: BTreeMap::new(),
             udp: BTreeMap::new(),
             orphans: Vec::new(),
@@ -80,10 +85,11 @@ impl Stack {
     pub fn add_card(&mut self, card: Box<dyn Card>) {
         let mut seed = [0; 8];
         random::fill(&mut seed);
-        let cards = self.links.iter().filter(|link| !link.is_loopback());
-        let name = alloc::format!("eth{}", cards.count());
-        self.links
-            .push(Link::ethernet(name, card, u64::from_ne_bytes(seed)));
+        let index = self.devices.len();
+        let mut device = Device::ethernet(alloc::format!("eth{}", index - 1), card);
+        let links = Link::of_card(index, &mut device, u64::from_ne_bytes(seed));
+        self.links.extend(links);
+        self.devices.push(device);
     }
 
     /// Returns the link that leads to an address, and the address that packets to it come from.
@@ -109,7 +115,7 @@ impl Stack {
     /// Runs on behalf of the network's thread; returns when to do so again, in nanoseconds.
     pub fn run_timers(&mut self) -> Option<u64> {
         // Before the looking: what arrives after it interrupts again.
-        self.links.iter_mut().for_each(Link::rearm);
+        self.devices.iter_mut().for_each(Device::rearm);
         self.planned = self.move_packets();
         self.planned
             .map(|deadline| deadline.total_micros().cast_unsigned().saturating_mul(1000))
@@ -124,8 +130,9 @@ impl Stack {
                 while self.receive_one(link, now) {
                     is_busy = true;
                 }
-                is_busy |= self.links[link].send(now);
-                self.links[link].configure();
+                is_busy |= self.links[link].send(&mut self.devices, now);
+                let device = self.links[link].device;
+                self.links[link].configure(&self.devices[device].name, now);
             }
             if !is_busy && !self.settle(now) {
                 break;
@@ -138,10 +145,10 @@ impl Stack {
     fn receive_one(&mut self, link: usize, now: Instant) -> bool {
         if self.is_refused_room(link) {
             // As on Linux the SYN is as good as lost, and comes again.
-            self.links[link].drop_next();
+            self.links[link].drop_next(&mut self.devices);
             return true;
         }
-        if !self.links[link].receive_one(now) {
+        if !self.links[link].receive_one(&mut self.devices, now) {
             return false;
         }
         for entry in self.tcp.values_mut() {
@@ -159,7 +166,7 @@ impl Stack {
 
     /// Tells whether the next packet asks for a connection that only full listeners could take.
     fn is_refused_room(&mut self, link: usize) -> bool {
-        let Some((address, port)) = self.links[link].next_request() else {
+        let Some((address, port)) = self.links[link].next_request(&mut self.devices) else {
             return false;
         };
         let mut is_refused = false;

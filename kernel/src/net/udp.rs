@@ -7,6 +7,7 @@ use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
 use super::link::{self, Link, Version};
 use super::ports::Binding;
 use super::stack::{self, Stack};
+use super::status::{self, SocketStatus};
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
 use crate::fs::io::{Sink, Source};
@@ -101,6 +102,21 @@ impl UdpEntry {
         if has_changed {
             self.channel.changed.wake_all();
         }
+    }
+
+    /// Returns what is told of it; `None` if it has no port.
+    pub(super) fn status(&self) -> Option<SocketStatus> {
+        (self.local.port != 0).then(|| SocketStatus {
+            protocol: match self.channel.family {
+                Family::V4 => "udp",
+                Family::V6 => "udp6",
+            },
+            local: status::words(self.local),
+            remote: self.peer.map(status::words),
+            state: "",
+            receive_queue: self.inbox.iter().map(|datagram| datagram.data.len()).sum(),
+            send_queue: 0,
+        })
     }
 
     fn pop(&mut self) -> Option<Datagram> {
