@@ -4,6 +4,8 @@ mod alarm;
 mod calls;
 mod clock;
 mod cpu_limit;
+#[cfg(target_os = "none")]
+mod direct;
 mod interval;
 pub mod posix_timer;
 mod timer_fd;
