@@ -5,8 +5,11 @@ It has the shape of pylib/_hal.pyi and refuses what the real one refuses. `hal.r
 
 from __future__ import annotations
 
+import copy
+import ipaddress
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 PAGE = 4096
 
@@ -32,6 +35,22 @@ class PciFunction:
         for index, byte in enumerate(value.to_bytes(width, "little")):
             if offset + index in self.writable:
                 self.space[offset + index] = byte
+
+
+def interface_row(name: str, index: int, addresses: list[str]) -> dict[str, Any]:
+    """Returns an interface as `net_interfaces` has it, with counters that all differ."""
+    counters = [f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")]
+    return {
+        "name": name, "index": index, "mac": None, "mtu": 65536, "up": True, "addresses": addresses, "dhcp": False,
+        "lease": None, **{counter: 100 * index + number for number, counter in enumerate(counters)},
+    }  # fmt: skip
+
+
+def card_row() -> dict[str, Any]:
+    """Returns a card with a lease."""
+    lease = {"server": "10.0.2.2", "expires": 1e12, "router": "10.0.2.2", "name_servers": ["10.0.2.3"]}
+    row = interface_row("eth0", 2, ["10.0.2.15/24"])
+    return row | {"mac": bytes.fromhex("525400123456"), "mtu": 1500, "dhcp": True, "lease": lease}
 
 
 class FakeHal:
@@ -62,6 +81,12 @@ class FakeHal:
         self.vectors: list[tuple[int, str, tuple[int, ...], int]] = []
         self.watched: set[int] = set()
         self.raised: list[tuple[int, type[BaseException]]] = []
+        self.net_rows = [interface_row("lo", 1, ["127.0.0.1/8", "::1/128"]), card_row()]
+        self.route_rows: list[dict[str, Any]] = [
+            {"destination": "0.0.0.0/0", "gateway": "10.0.2.2", "interface": "eth0"},
+            {"destination": "10.0.2.0/24", "gateway": None, "interface": "eth0"},
+        ]
+        self.socket_rows: list[dict[str, Any]] = []
         self._lock = threading.Lock()
 
     def log(self, level: int, target: str, text: str) -> None:
@@ -201,6 +226,49 @@ class FakeHal:
     def interrupts(self) -> list[tuple[int, str, tuple[int, ...], int]]:
         """Returns the rows that the test set."""
         return list(self.vectors)
+
+    def net_interfaces(self) -> list[dict[str, Any]]:
+        """Returns the rows that the test set."""
+        return copy.deepcopy(self.net_rows)
+
+    def net_routes(self) -> list[dict[str, Any]]:
+        """Returns the rows that the test set."""
+        return copy.deepcopy(self.route_rows)
+
+    def net_sockets(self) -> list[dict[str, Any]]:
+        """Returns the rows that the test set."""
+        return copy.deepcopy(self.socket_rows)
+
+    def net_configure(
+        self,
+        name: str,
+        *,
+        dhcp: bool | None = None,
+        addresses: list[str] | None = None,
+        gateway: str | None = None,
+        up: bool | None = None,
+    ) -> None:
+        """Changes a row, and the default route."""
+        for row in self.net_rows:
+            if row["name"] == name:
+                break
+        else:
+            raise OSError(19, "No such device")
+        for address in addresses or []:
+            ipaddress.ip_interface(address)
+        if gateway:
+            ipaddress.ip_address(gateway)
+        if dhcp is not None:
+            row["dhcp"] = dhcp
+            row["lease"] = row["lease"] if dhcp else None
+        if addresses is not None:
+            row["addresses"] = list(addresses)
+        if gateway is not None:
+            self.route_rows = [route for route in self.route_rows if route["destination"] != "0.0.0.0/0"]
+            if gateway:
+                self.route_rows.insert(0, {"destination": "0.0.0.0/0", "gateway": gateway, "interface": name})
+        if up is not None:
+            row["up"] = up
 
     def thread_raise(self, ident: int, exception: type[BaseException]) -> None:
         """Keeps what was asked for."""
