@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import runpy
+import signal
+import socket
 import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -152,3 +160,119 @@ def test_interrupts_demo_counts_by_cpu(
     runpy.run_path(str(EXAMPLES / "interrupts_demo.py"), {"argv": ["interrupts_demo.py", "0.5"]}, "__main__")
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["vector 32, 0.5 seconds", "cpu 0: 2 interrupts", "cpu 1: 1 interrupts", "lost: 4"]
+
+
+# -- servers ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Starts an example as a program; ends it if it goes on."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "pylib")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def line_of(program: subprocess.Popen[str]) -> str:
+    """Returns the next line that a program prints."""
+    assert program.stdout is not None
+    return program.stdout.readline()
+
+
+def port_of(program: subprocess.Popen[str]) -> int:
+    """Returns the port that a program's next line ends with."""
+    line = line_of(program)
+    found = re.search(r" port (\d+)\b", line)
+    assert found is not None, line
+    return int(found[1])
+
+
+def interrupt(program: subprocess.Popen[str]) -> str:
+    """Types Ctrl-C; returns all that a program prints to its end."""
+    program.send_signal(signal.SIGINT)
+    assert program.stdout is not None
+    rest = program.stdout.read()
+    assert program.wait() == 0
+    return rest
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    """Returns the status and the body of a page."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def test_recv_file_and_send_file_agree(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 5000
+    (tmp_path / "sent").write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    with running("recv_file.py", str(tmp_path / "received"), "0") as receiver:
+        port = port_of(receiver)
+        sent = run("send_file.py", str(tmp_path / "sent"), "127.0.0.1", str(port))
+        assert sent.stdout.splitlines() == [
+            f"sent {len(data)} bytes from {tmp_path}/sent to 127.0.0.1:{port}",
+            f"sha256 {digest}",
+        ]
+        assert line_of(receiver) == f"saved {len(data)} bytes from 127.0.0.1 to {tmp_path}/received\n"
+        assert line_of(receiver) == f"sha256 {digest}\n"
+        assert receiver.wait() == 0
+    assert (tmp_path / "received").read_bytes() == data
+
+
+def test_http_server() -> None:
+    with running("http_server.py", "0", str(EXAMPLES)) as server:
+        port = port_of(server)
+        status, page = get(port, "/")
+        assert (status, b"<tr><th>CPUs<td>" in page) == (200, True)
+        status, names = get(port, "/threads")
+        assert (status, json.loads(names)[0]) == (200, "MainThread")
+        assert get(port, "/primes.py") == (200, (EXAMPLES / "primes.py").read_bytes())
+        assert get(port, "/nothing")[0] == 404
+        assert interrupt(server).splitlines() == [
+            '127.0.0.1 "GET / HTTP/1.1" 200 -',
+            '127.0.0.1 "GET /threads HTTP/1.1" 200 -',
+            '127.0.0.1 "GET /primes.py HTTP/1.1" 200 -',
+            "127.0.0.1 code 404, message File not found",
+            '127.0.0.1 "GET /nothing HTTP/1.1" 404 -',
+            "stopped",
+        ]
+
+
+def test_echo_server_keeps_clients_apart() -> None:
+    data = [os.urandom(100_000) for _ in range(4)]
+    with running("echo_server.py", "0") as server:
+        port = port_of(server)
+        clients = [socket.create_connection(("127.0.0.1", port), 30) for _ in data]
+        for client, text in zip(clients, data, strict=True):
+            sender = threading.Thread(target=client.sendall, args=(text,))
+            sender.start()
+            with client.makefile("rb") as stream:
+                assert stream.read(len(text)) == text
+            sender.join()
+            client.close()
+        lines = [line_of(server) for _ in range(2 * len(data))]
+        assert sum(" has come\n" in line for line in lines) == len(data)
+        assert sum(" has gone, 100000 bytes echoed\n" in line for line in lines) == len(data)
+        assert interrupt(server) == "stopped\n"
+
+
+def test_parallel_http_counts_right() -> None:
+    lines = run("parallel_http.py").stdout.splitlines()
+    assert lines[0] == "requests: 16, all right: True"
+    counts = [int(match[1]) for line in lines if (match := re.fullmatch(r"cpu \d+: (\d+) requests", line))]
+    assert sum(counts) == 16
+    threads = len(os.sched_getaffinity(0))
+    assert re.fullmatch(rf"speed-up: \d+\.\d\d with {threads} threads over one", lines[-1])
+    with running("parallel_http.py", "0") as server:
+        port = port_of(server)
+        assert json.loads(get(port, "/primes/30")[1])["primes"] == 10
+        assert get(port, "/primes/x")[0] == 404
+        assert interrupt(server) == "stopped\n"
