@@ -428,3 +428,57 @@ def configure(name: str, settings: dict[str, Any]) -> str | None:
     except (OSError, TypeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def waits_across_ntp(server: str, port: int, seconds: float) -> list[bool]:
+    """Sets the clock by a time server while threads wait for so long; tells which waited no less, and all ended."""
+    import queue
+
+    from kernel import net
+
+    locked = threading.Lock()
+    locked.acquire()
+    condition = threading.Condition()
+    readable, writable = os.pipe()
+
+    def wait_condition() -> None:
+        with condition:
+            condition.wait(seconds)
+
+    def wait_queue() -> None:
+        try:
+            queue.Queue[int]().get(timeout=seconds)
+        except queue.Empty:
+            return
+
+    waits: list[Any] = [
+        lambda: locked.acquire(timeout=seconds),
+        lambda: threading.Event().wait(seconds),
+        wait_condition,
+        wait_queue,
+        lambda: select.select([readable], [], [], seconds),
+        lambda: asyncio.run(asyncio.sleep(seconds)),
+    ]
+    taken: list[float] = [0.0] * len(waits)
+    begun = threading.Barrier(len(waits) + 1)
+
+    def measure(index: int) -> None:
+        begun.wait()
+        began = time.monotonic()
+        waits[index]()
+        taken[index] = time.monotonic() - began
+
+    threads = [threading.Thread(target=measure, args=(index,)) for index in range(len(waits))]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    began = time.monotonic()
+    # Most of them wait by then.
+    time.sleep(seconds / 4)
+    net.ntp(server, port=port)
+    for thread in threads:
+        thread.join()
+    os.close(readable)
+    os.close(writable)
+    # asyncio's sleep may end by the resolution of the clock too early.
+    return [each >= seconds - 0.001 for each in taken] + [time.monotonic() - began < 3600]

@@ -282,6 +282,16 @@ class Prompt(Console):
         self.type_line(line)
         self.wait_for_prompt(timeout)
 
+    def output(self, line: str, until: str = ">>> ", timeout: float = 60.0) -> str:
+        """Types one line; returns what is printed before the prompt `until`, without the echo of the line.
+
+        For terminals that show what is typed as it is.
+        """
+        self.skip()
+        self.type_line(line)
+        match = self.expect(rf"{re.escape(line)}\r*\n((?:.|\n)*?){re.escape(until)}", timeout)
+        return match[1].decode().replace("\r", "")
+
     def interrupt(self) -> float:
         """Types Ctrl-C and waits for the next prompt; returns the seconds until KeyboardInterrupt showed."""
         self.skip()

@@ -21,14 +21,6 @@ def prompt(machines: Machines) -> Iterator[Prompt]:
         yield running
 
 
-def typed(prompt: Prompt, line: str, until: str = ">>> ") -> str:
-    """Types a line; returns what is printed before the prompt `until`, without the echo of the line."""
-    prompt.skip()
-    prompt.type_line(line)
-    match = prompt.expect(rf"{re.escape(line)}\r*\n((?:.|\n)*?){re.escape(until)}", 60)
-    return match[1].decode().replace("\r", "")
-
-
 # One after the other in one session, each with its exact output.
 LINES = [
     ("cd", ""),
@@ -112,13 +104,13 @@ PATTERNS = [
 
 
 def test_commands_print_what_users_are_told(prompt: Prompt) -> None:
-    found = [(line, typed(prompt, line)) for line, _ in LINES]
+    found = [(line, prompt.output(line)) for line, _ in LINES]
     assert found == LINES
 
 
 def test_what_commands_print_of_the_machine(prompt: Prompt) -> None:
     prompt.run("cd")
-    found = [(typed(prompt, line), pattern) for line, pattern in PATTERNS]
+    found = [(prompt.output(line), pattern) for line, pattern in PATTERNS]
     assert [text for text, pattern in found if not re.fullmatch(pattern, text)] == []
 
 
@@ -137,7 +129,7 @@ def test_ed_is_a_conversation(prompt: Prompt) -> None:
     prompt.type_line("w")
     prompt.expect(r"\n23\r*\n:", 20)
     prompt.run("q")
-    assert typed(prompt, "cat talk") == f"first {word}\n"
+    assert prompt.output("cat talk") == f"first {word}\n"
 
 
 def test_top_is_live_and_q_quits(prompt: Prompt) -> None:
@@ -148,14 +140,14 @@ def test_top_is_live_and_q_quits(prompt: Prompt) -> None:
         prompt.expect(r"CPU1  \[[# ]{30}\] +\d+%", 30)
     prompt.send("q")
     prompt.wait_for_prompt(20)
-    assert typed(prompt, "echo 'still here'") == "still here\n"
+    assert prompt.output("echo 'still here'") == "still here\n"
 
 
 def test_log_memory_and_devices_are_live_objects(prompt: Prompt) -> None:
     word = secrets.token_hex(8)
     prompt.run(f"log.warn('{word}')")
-    assert typed(prompt, "dmesg -n 1").endswith(f"[PythonOS] WARN user: {word}\n")
-    assert typed(prompt, "frames = kernel.memory.pmm.alloc(3); kernel.memory.pmm.free(frames, 3)") == ""
-    assert typed(prompt, "len(pci) > 1, len(pci.find_by_class(6)) > 0") == "(True, True)\n"
-    assert typed(prompt, "await vfs.readdir('/examples/..') == sorted(__import__('os').listdir('/'))") == "True\n"
-    assert typed(prompt, "[cpu.is_online for cpu in scheduler.cpus()]") == "[True, True]\n"
+    assert prompt.output("dmesg -n 1").endswith(f"[PythonOS] WARN user: {word}\n")
+    assert prompt.output("frames = kernel.memory.pmm.alloc(3); kernel.memory.pmm.free(frames, 3)") == ""
+    assert prompt.output("len(pci) > 1, len(pci.find_by_class(6)) > 0") == "(True, True)\n"
+    assert prompt.output("await vfs.readdir('/examples/..') == sorted(__import__('os').listdir('/'))") == "True\n"
+    assert prompt.output("[cpu.is_online for cpu in scheduler.cpus()]") == "[True, True]\n"
