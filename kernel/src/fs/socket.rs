@@ -10,6 +10,17 @@ use alloc::vec::Vec;
 /// Process, user and group: `struct ucred` (unix(7)).
 pub type Credentials = [u32; 3];
 
+/// A control message of another level than SOL_SOCKET (cmsg(3)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Whose it is: IPPROTO_IP and the like.
+    pub level: u32,
+    /// What it is, in the level's own numbers.
+    pub kind: u32,
+    /// What it says.
+    pub data: Vec<u8>,
+}
+
 /// A message on its way out.
 pub struct Outgoing<'a> {
     /// Its bytes.
@@ -18,6 +29,8 @@ pub struct Outgoing<'a> {
     pub to: &'a [u8],
     /// Open files that go with it (SCM_RIGHTS).
     pub rights: Vec<Arc<Description>>,
+    /// Control messages for the family to read.
+    pub control: Vec<Control>,
 }
 
 /// What came with a message.
@@ -31,6 +44,8 @@ pub struct Received {
     pub rights: Vec<Arc<Description>>,
     /// Who sent it, if the receiver wants to know (SO_PASSCRED).
     pub credentials: Option<Credentials>,
+    /// What else the receiver wants to know.
+    pub control: Vec<Control>,
     /// MSG_* flags for the caller.
     pub flags: u32,
 }

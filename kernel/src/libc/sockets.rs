@@ -8,7 +8,7 @@ use crate::fs::description::Description;
 use crate::fs::fd_table::FILES;
 use crate::fs::file::{File, OpenFlags};
 use crate::fs::io::{IoVec, UserBuffers};
-use crate::fs::socket::{Outgoing, Received, Socket};
+use crate::fs::socket::{Control, Outgoing, Received, Socket};
 use crate::fs::unix::{Kind, UnixSocket};
 use crate::memory::user;
 use crate::net;
@@ -218,6 +218,7 @@ fn sendto(&[fd, base, len, flags, to, to_len]: &[usize; 6]) -> SysResult {
         data: &mut data,
         to: &to,
         rights: Vec::new(),
+        control: Vec::new(),
     };
     open.socket().send(message, flags as u32, open.flags())
 }
@@ -284,13 +285,14 @@ fn sendmsg(&[fd, header, flags, ..]: &[usize; 6]) -> SysResult {
     } else {
         address(header.name, header.name_len)?
     };
-    let rights = read_control(header.control, header.control_len)?;
+    let (rights, control) = read_control(header.control, header.control_len)?;
     let mut data = UserBuffers::new(&pieces);
     open.socket().send(
         Outgoing {
             data: &mut data,
             to: &to,
             rights,
+            control,
         },
         flags as u32,
         open.flags(),
@@ -306,14 +308,18 @@ const RIGHTS_MAX: usize = 253;
 /// The most control bytes that are read (`optmem_max`).
 const CONTROL_MAX: usize = 131_072;
 
-/// Reads the control messages of sendmsg(2): the open files to pass on.
-fn read_control(at: usize, len: usize) -> Result<Vec<Arc<Description>>, Errno> {
+/// What the control messages of sendmsg(2) say: the open files to pass on, and what is for the family.
+type Said = (Vec<Arc<Description>>, Vec<Control>);
+
+/// Reads the control messages of sendmsg(2).
+fn read_control(at: usize, len: usize) -> Result<Said, Errno> {
     if len > CONTROL_MAX {
         return Err(Errno::ENOBUFS);
     }
     let mut bytes = vec![0; if at == 0 { 0 } else { len }];
     user::copy_from_user(&mut bytes, at)?;
     let mut rights = Vec::new();
+    let mut control = Vec::new();
     let mut rest = &bytes[..];
     while rest.len() >= CONTROL_HEADER {
         let word = |from: usize| {
@@ -344,12 +350,15 @@ fn read_control(at: usize, len: usize) -> Result<Vec<Arc<Description>>, Errno> {
             // Everybody is the same process and root: any claim that has the right size is true enough.
             (raw::SOL_SOCKET, SCM_CREDENTIALS) if data.len() == 12 => {}
             (raw::SOL_SOCKET, _) => return Err(Errno::EINVAL),
-            // Other levels are other families' business.
-            _ => {}
+            _ => control.push(Control {
+                level,
+                kind,
+                data: data.to_vec(),
+            }),
         }
         rest = rest.get(len.next_multiple_of(8)..).unwrap_or_default();
     }
-    Ok(rights)
+    Ok((rights, control))
 }
 
 /// recvmsg(2).
@@ -379,22 +388,22 @@ fn put_control(header: &Header, received: &Received, flags: u32) -> Result<(usiz
     } else {
         header.control_len
     };
-    let mut used: usize = 0;
-    let mut is_cut = false;
+    let mut written = Written {
+        at: header.control,
+        room,
+        used: 0,
+        is_cut: false,
+    };
     if let Some(credentials) = &received.credentials {
         let bytes: Vec<u8> = credentials
             .iter()
             .flat_map(|word| word.to_ne_bytes())
             .collect();
-        if room >= CONTROL_HEADER + bytes.len() {
-            used = put_message(header.control, SCM_CREDENTIALS, &bytes)?.min(room);
-        } else {
-            is_cut = true;
-        }
+        written.put(raw::SOL_SOCKET, SCM_CREDENTIALS, &bytes)?;
     }
     if !received.rights.is_empty() {
-        let fit = room.saturating_sub(used).saturating_sub(CONTROL_HEADER) / 4;
-        is_cut |= fit < received.rights.len();
+        let fit = written.left().saturating_sub(CONTROL_HEADER) / 4;
+        written.is_cut |= fit < received.rights.len();
         let is_cloexec = flags & raw::MSG_CMSG_CLOEXEC != 0;
         let mut bytes = Vec::new();
         for description in received.rights.iter().take(fit) {
@@ -402,27 +411,52 @@ fn put_control(header: &Header, received: &Received, flags: u32) -> Result<(usiz
                 Ok(fd) => bytes.extend_from_slice(&(fd as i32).to_ne_bytes()),
                 // Too many open files: the rest is lost, as on Linux.
                 Err(_) => {
-                    is_cut = true;
+                    written.is_cut = true;
                     break;
                 }
             }
         }
         if !bytes.is_empty() {
-            used = (used + put_message(header.control + used, SCM_RIGHTS, &bytes)?).min(room);
+            written.put(raw::SOL_SOCKET, SCM_RIGHTS, &bytes)?;
         }
     }
-    Ok((used, if is_cut { raw::MSG_CTRUNC } else { 0 }))
+    for control in &received.control {
+        written.put(control.level, control.kind, &control.data)?;
+    }
+    let flags = if written.is_cut { raw::MSG_CTRUNC } else { 0 };
+    Ok((written.used, flags))
 }
 
-/// Writes one control message; returns the bytes it takes with its padding.
-fn put_message(at: usize, kind: u32, data: &[u8]) -> Result<usize, Errno> {
-    let len = CONTROL_HEADER + data.len();
-    let mut bytes = len.to_ne_bytes().to_vec();
-    bytes.extend_from_slice(&raw::SOL_SOCKET.to_ne_bytes());
-    bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(data);
-    user::copy_to_user(at, &bytes)?;
-    Ok(len.next_multiple_of(8))
+/// The control messages that C has been given.
+struct Written {
+    at: usize,
+    room: usize,
+    used: usize,
+    is_cut: bool,
+}
+
+impl Written {
+    fn left(&self) -> usize {
+        self.room - self.used
+    }
+
+    /// Writes one message, as much as there is room for: as on Linux its header or nothing.
+    fn put(&mut self, level: u32, kind: u32, data: &[u8]) -> Result<(), Errno> {
+        if self.left() < CONTROL_HEADER {
+            self.is_cut = true;
+            return Ok(());
+        }
+        let fits = data.len().min(self.left() - CONTROL_HEADER);
+        self.is_cut |= fits < data.len();
+        let len = CONTROL_HEADER + fits;
+        let mut bytes = len.to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&level.to_ne_bytes());
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&data[..fits]);
+        user::copy_to_user(self.at + self.used, &bytes)?;
+        self.used = (self.used + len.next_multiple_of(8)).min(self.room);
+        Ok(())
+    }
 }
 
 /// shutdown(2).

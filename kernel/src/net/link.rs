@@ -4,6 +4,7 @@
 //! must not take IPv6 connections, and a socket without an address in smoltcp means every version.
 
 use super::device::{Device, Way};
+use super::header::Header;
 use super::lease::{Event, Lease, LeaseClient};
 use crate::log;
 use alloc::boxed::Box;
@@ -16,7 +17,7 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr,
-    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv6Address, Ipv6Cidr, Ipv6Packet, TcpPacket,
+    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr, TcpPacket,
 };
 
 /// An IP version, as an index.
@@ -202,38 +203,36 @@ impl Link {
         device.counters.rx_dropped += 1;
     }
 
+    /// Returns the IP packet that comes next, if that is what comes next.
+    fn next_packet<'a>(&self, devices: &'a mut [Device]) -> Option<&'a [u8]> {
+        let is_framed = !self.is_loopback();
+        let bytes = devices[self.device].peek(self.version)?;
+        if !is_framed {
+            return Some(bytes);
+        }
+        let frame = EthernetFrame::new_checked(bytes).ok()?;
+        if frame.ethertype() == EthernetProtocol::Arp {
+            return None;
+        }
+        frame
+            .into_inner()
+            .get(EthernetFrame::<&[u8]>::header_len()..)
+    }
+
+    /// Returns the header of the packet that comes next.
+    pub fn next_header(&self, devices: &mut [Device]) -> Option<Header> {
+        let (header, _) = Header::parse(self.next_packet(devices)?)?;
+        Some(header)
+    }
+
     /// Returns the destination of the packet that comes next, if it asks for a TCP connection.
     pub fn next_request(&self, devices: &mut [Device]) -> Option<(IpAddress, u16)> {
-        let is_framed = !self.is_loopback();
-        let mut bytes = devices[self.device].peek(self.version)?;
-        if is_framed {
-            let frame = EthernetFrame::new_checked(bytes).ok()?;
-            if frame.ethertype() == EthernetProtocol::Arp {
-                return None;
-            }
-            bytes = frame
-                .into_inner()
-                .get(EthernetFrame::<&[u8]>::header_len()..)?;
+        let (header, segment) = Header::parse(self.next_packet(devices)?)?;
+        if IpProtocol::from(header.protocol) != IpProtocol::Tcp {
+            return None;
         }
-        let (address, segment) = match bytes.first()? >> 4 {
-            4 => {
-                let packet = Ipv4Packet::new_checked(bytes).ok()?;
-                if packet.next_header() != IpProtocol::Tcp {
-                    return None;
-                }
-                (IpAddress::Ipv4(packet.dst_addr()), packet.payload())
-            }
-            6 => {
-                let packet = Ipv6Packet::new_checked(bytes).ok()?;
-                if packet.next_header() != IpProtocol::Tcp {
-                    return None;
-                }
-                (IpAddress::Ipv6(packet.dst_addr()), packet.payload())
-            }
-            _ => return None,
-        };
         let segment = TcpPacket::new_checked(segment).ok()?;
-        (segment.syn() && !segment.ack()).then_some((address, segment.dst_port()))
+        (segment.syn() && !segment.ack()).then_some((header.destination, segment.dst_port()))
     }
 
     /// Sends what the sockets have to send; tells whether that was anything.

@@ -370,6 +370,7 @@ impl File for NetlinkSocket {
             data: from,
             to: &[],
             rights: Vec::new(),
+            control: Vec::new(),
         };
         self.send(message, 0, flags)
     }

@@ -11,9 +11,9 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
 
 /// IPPROTO_IP.
-const IP: u32 = 0;
+pub const IP: u32 = 0;
 /// IPPROTO_IPV6.
-const IPV6: u32 = 41;
+pub const IPV6: u32 = 41;
 /// How long an acknowledgement waits for company where TCP_QUICKACK is off.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// The hop limit of a new socket.
@@ -22,6 +22,21 @@ const HOP_LIMIT: u32 = 64;
 const KEEP_IDLE: u32 = 7200;
 const KEEP_IDLE_MAX: u32 = 32767;
 
+/// Switches by which a receiver asks to be told more of each datagram ([`super::control`]).
+const WISHES: [(u32, u32); 6] = [
+    (IP, raw::IP_PKTINFO),
+    (IP, raw::IP_RECVTTL),
+    (IP, raw::IP_RECVTOS),
+    (IPV6, raw::IPV6_RECVPKTINFO),
+    (IPV6, raw::IPV6_RECVHOPLIMIT),
+    (IPV6, raw::IPV6_RECVTCLASS),
+];
+
+fn wish_bit(level: u32, name: u32) -> Option<u32> {
+    let index = WISHES.iter().position(|&each| each == (level, name))?;
+    Some(1 << index)
+}
+
 /// The values of one socket.
 pub struct IpOptions {
     is_v6_only: AtomicBool,
@@ -29,6 +44,8 @@ pub struct IpOptions {
     has_quick_ack: AtomicBool,
     hop_limit: AtomicU32,
     keep_idle_seconds: AtomicU32,
+    /// A bit for each of [`WISHES`].
+    wishes: AtomicU32,
 }
 
 impl Default for IpOptions {
@@ -40,6 +57,7 @@ impl Default for IpOptions {
             has_quick_ack: AtomicBool::new(true),
             hop_limit: AtomicU32::new(HOP_LIMIT),
             keep_idle_seconds: AtomicU32::new(KEEP_IDLE),
+            wishes: AtomicU32::new(0),
         }
     }
 }
@@ -48,6 +66,12 @@ impl IpOptions {
     /// Tells whether IPV6_V6ONLY is set.
     pub fn is_v6_only(&self) -> bool {
         self.is_v6_only.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether a switch is on that asks for a control message.
+    pub fn wants(&self, level: u32, name: u32) -> bool {
+        let wishes = self.wishes.load(Ordering::Relaxed);
+        wish_bit(level, name).is_some_and(|bit| wishes & bit != 0)
     }
 
     /// Returns the hop limit of the packets that the socket sends.
@@ -94,6 +118,7 @@ impl IpOptions {
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => self.keep_idle_seconds.load(Ordering::Relaxed),
             (TCP, raw::TCP_MAXSEG) if is_stream => (super::device::LOOPBACK_MTU - 40) as u32,
+            _ if wish_bit(level, name).is_some() => u32::from(self.wants(level, name)),
             _ => return Err(unknown(level, is_stream)),
         };
         Ok(words(&[number]))
@@ -136,7 +161,14 @@ impl IpOptions {
                 }
                 self.keep_idle_seconds.store(seconds, Ordering::Relaxed);
             }
-            _ => return Err(unknown(level, is_stream)),
+            _ => {
+                let bit = wish_bit(level, name).ok_or(unknown(level, is_stream))?;
+                if number()? != 0 {
+                    self.wishes.fetch_or(bit, Ordering::Relaxed);
+                } else {
+                    self.wishes.fetch_and(!bit, Ordering::Relaxed);
+                }
+            }
         }
         Ok(())
     }

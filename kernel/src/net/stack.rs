@@ -3,6 +3,7 @@
 use super::channel::Channel;
 use super::connection::{Connection, Fate, Orphan};
 use super::device::{Card, Device};
+use super::interfaces;
 use super::link::{self, Link};
 use super::listener::Listener;
 use super::ports::Ports;
@@ -148,6 +149,7 @@ impl Stack {
             self.links[link].drop_next(&mut self.devices);
             return true;
         }
+        let header = self.links[link].next_header(&mut self.devices);
         if !self.links[link].receive_one(&mut self.devices, now) {
             return false;
         }
@@ -158,8 +160,9 @@ impl Stack {
                 entry.channel.changed.wake_all();
             }
         }
+        let interface = interfaces::index_of(&self.links, link);
         for entry in self.udp.values_mut() {
-            entry.collect(&mut self.links);
+            entry.collect(&mut self.links, header, interface);
         }
         true
     }

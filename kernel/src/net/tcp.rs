@@ -580,6 +580,7 @@ impl File for TcpSocket {
             data: from,
             to: &[],
             rights: Vec::new(),
+            control: Vec::new(),
         };
         self.send(message, 0, flags)
     }

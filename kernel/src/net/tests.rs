@@ -47,6 +47,7 @@ fn send(socket: &dyn Socket, mut bytes: &[u8], open: OpenFlags) -> SysResult {
         data: &mut bytes,
         to: &[],
         rights: Vec::new(),
+        control: Vec::new(),
     };
     socket.send(message, raw::MSG_NOSIGNAL, open)
 }
@@ -259,6 +260,7 @@ fn datagrams_keep_their_borders_and_their_senders() {
             data: &mut &*bytes,
             to: &to,
             rights: Vec::new(),
+            control: Vec::new(),
         };
         assert_eq!(a.send(message, 0, WAIT), Ok(bytes.len()));
     }

@@ -3,7 +3,10 @@
 use super::UDP;
 use super::address::{self, Family};
 use super::channel::Channel;
+use super::control::{self, Arrival, Wishes};
 use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
+use super::header::Header;
+use super::interfaces;
 use super::link::{self, Link, Version};
 use super::ports::Binding;
 use super::stack::{self, Stack};
@@ -42,6 +45,7 @@ const KNOWN_SEND: u32 =
 #[derive(Clone)]
 struct Datagram {
     from: IpEndpoint,
+    arrival: Arrival,
     data: Vec<u8>,
 }
 
@@ -78,7 +82,8 @@ impl UdpEntry {
     }
 
     /// Takes what has arrived out of smoltcp's buffers.
-    pub(super) fn collect(&mut self, links: &mut [Link]) {
+    /// `header` is that of the packet that they came in, `interface` where it came from.
+    pub(super) fn collect(&mut self, links: &mut [Link], header: Option<Header>, interface: u32) {
         let mut has_changed = false;
         for (link, handle) in links.iter_mut().zip(self.handles.clone()) {
             let Some(handle) = handle else { continue };
@@ -93,6 +98,12 @@ impl UdpEntry {
                     self.inbox_bytes += needed;
                     self.inbox.push_back(Datagram {
                         from,
+                        arrival: Arrival {
+                            to: meta.local_address.unwrap_or(self.local.addr),
+                            interface,
+                            hop_limit: header.map_or(0, |header| header.hop_limit),
+                            traffic_class: header.map_or(0, |header| header.traffic_class),
+                        },
                         data: data.to_vec(),
                     });
                     has_changed = true;
@@ -242,6 +253,25 @@ impl UdpSocket {
         Ok((to, link, source))
     }
 
+    /// Tells whether a datagram can go as its control messages say.
+    fn check_wishes(wishes: &Wishes, to: IpEndpoint, on: usize) -> Result<(), Errno> {
+        stack::with(|stack| {
+            let links = &stack.links;
+            let is_fit = |source| {
+                Version::of(source) == Version::of(to.addr) && link::is_local(links, source)
+            };
+            if wishes.source.is_some_and(|source| !is_fit(source)) {
+                return Err(Errno::EINVAL);
+            }
+            match wishes.interface {
+                Some(number) if number != interfaces::index_of(links, on) => {
+                    Err(Errno::ENETUNREACH)
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
     /// Puts one datagram on its way; `None` if there is no room now. On `lo` there always is: it arrives before
     /// this returns.
     fn send_one(
@@ -249,6 +279,7 @@ impl UdpSocket {
         to: IpEndpoint,
         on: usize,
         source: IpAddress,
+        wishes: &Wishes,
         data: &[u8],
     ) -> Result<Option<usize>, Errno> {
         stack::with(|stack| {
@@ -257,13 +288,17 @@ impl UdpSocket {
             // Bound to the other version's address: there is no way from here to there.
             let handle = entry.handles.get(on).copied().flatten();
             let handle = handle.ok_or(Errno::ENETUNREACH)?;
-            let source = if entry.local.addr.is_unspecified() {
-                source
-            } else {
-                entry.local.addr
+            let source = match wishes.source {
+                Some(wished) => wished,
+                None if entry.local.addr.is_unspecified() => source,
+                None => entry.local.addr,
             };
             let socket: &mut udp::Socket = links[on].sockets.get_mut(handle);
-            socket.set_hop_limit(Some(self.channel.ip_options.hop_limit()));
+            socket.set_hop_limit(
+                wishes
+                    .hop_limit
+                    .or(Some(self.channel.ip_options.hop_limit())),
+            );
             let meta = udp::UdpMetadata {
                 local_address: Some(source),
                 ..to.into()
@@ -314,6 +349,8 @@ impl UdpSocket {
         if to.port == 0 {
             return Err(Errno::EINVAL);
         }
+        let wishes = control::wishes(self.channel.family, &message.control)?;
+        Self::check_wishes(&wishes, to, on)?;
         let is_inside = stack::with(|stack| stack.links[on].is_loopback());
         let len_max = match (is_inside, Version::of(to.addr)) {
             (true, Version::V4) => LEN_MAX,
@@ -337,7 +374,7 @@ impl UdpSocket {
             &self.channel.changed,
             Direction::Send,
             is_nonblocking,
-            || self.send_one(to, on, source, &data).transpose(),
+            || self.send_one(to, on, source, &wishes, &data).transpose(),
         )??;
         if is_unheard && peer == Some(to) {
             // Nobody there: the next call of a connected socket hears of it (udp(7)).
@@ -448,6 +485,11 @@ impl Socket for UdpSocket {
             },
             from: self.channel.family.to_bytes(datagram.from),
             flags: if is_cut { raw::MSG_TRUNC } else { 0 },
+            control: control::tell(
+                self.channel.family,
+                &self.channel.ip_options,
+                &datagram.arrival,
+            ),
             ..Received::default()
         })
     }
@@ -524,6 +566,7 @@ impl File for UdpSocket {
             data: from,
             to: &[],
             rights: Vec::new(),
+            control: Vec::new(),
         };
         self.send(message, 0, flags)
     }

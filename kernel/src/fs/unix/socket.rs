@@ -215,6 +215,7 @@ impl File for UnixSocket {
                 data: from,
                 to: &[],
                 rights: Vec::new(),
+                control: Vec::new(),
             },
             0,
             flags,

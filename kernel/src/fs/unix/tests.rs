@@ -20,6 +20,7 @@ fn send(socket: &UnixSocket, bytes: &[u8], flags: OpenFlags) -> SysResult {
             data: &mut &bytes[..],
             to: &[],
             rights: Vec::new(),
+            control: Vec::new(),
         },
         raw::MSG_NOSIGNAL,
         flags,
@@ -177,6 +178,7 @@ fn datagrams_go_to_an_address_and_tell_where_from() {
         data: &mut &b"hello"[..],
         to: &to,
         rights: Vec::new(),
+        control: Vec::new(),
     };
     assert_eq!(sender.send(message, 0, WAIT), Ok(5));
     let mut bytes = [0; 9];
@@ -209,6 +211,7 @@ fn open_files_travel_with_their_bytes() {
             data: &mut &b"with"[..],
             to: &[],
             rights,
+            control: Vec::new(),
         },
         0,
         WAIT,

@@ -334,6 +334,7 @@ impl UnixSocket {
             rights: message.rights,
             credentials: self.wants_credentials().then_some(message.credentials),
             flags: if is_cut { raw::MSG_TRUNC } else { 0 },
+            control: Vec::new(),
         })
     }
 }
