@@ -144,7 +144,7 @@ impl Stack {
 
     /// Handles one packet, and what it changed that cannot wait for the next.
     fn receive_one(&mut self, link: usize, now: Instant) -> bool {
-        if self.is_refused_room(link) {
+        if self.is_refused_room(link, now) {
             // As on Linux the SYN is as good as lost, and comes again.
             self.links[link].drop_next(&mut self.devices);
             return true;
@@ -155,12 +155,12 @@ impl Stack {
         }
         for entry in self.tcp.values_mut() {
             if let Role::Listener(listener) = &mut entry.role
-                && listener.refresh(&mut self.links)
+                && listener.refresh(&mut self.links, now)
             {
                 entry.channel.changed.wake_all();
             }
         }
-        let interface = interfaces::index_of(&self.links, link);
+        let interface = interfaces::index_of(self.links[link].device);
         for entry in self.udp.values_mut() {
             entry.collect(&mut self.links, header, interface);
         }
@@ -168,14 +168,14 @@ impl Stack {
     }
 
     /// Tells whether the next packet asks for a connection that only full listeners could take.
-    fn is_refused_room(&mut self, link: usize) -> bool {
+    fn is_refused_room(&mut self, link: usize, now: Instant) -> bool {
         let Some((address, port)) = self.links[link].next_request(&mut self.devices) else {
             return false;
         };
         let mut is_refused = false;
-        for entry in self.tcp.values() {
-            if let Role::Listener(listener) = &entry.role {
-                match listener.takes(link, address, port, &mut self.links) {
+        for entry in self.tcp.values_mut() {
+            if let Role::Listener(listener) = &mut entry.role {
+                match listener.takes(link, address, port, &mut self.links, now) {
                     Some(true) => return false,
                     Some(false) => is_refused = true,
                     None => {}
@@ -188,8 +188,15 @@ impl Stack {
     /// Takes over what happened to connections; tells whether that gives more to send.
     fn settle(&mut self, now: Instant) -> bool {
         for entry in self.tcp.values_mut() {
-            let Role::Connection(connection) = &mut entry.role else {
-                continue;
+            let connection = match &mut entry.role {
+                Role::Connection(connection) => connection,
+                Role::Listener(listener) => {
+                    if listener.refresh(&mut self.links, now) {
+                        entry.channel.changed.wake_all();
+                    }
+                    continue;
+                }
+                Role::Idle => continue,
             };
             let (has_changed, error) = connection.settle(&mut self.links, now);
             if let Some(errno) = error {
@@ -220,7 +227,11 @@ impl Stack {
             .iter_mut()
             .filter_map(|link| link.next_deadline(now));
         let orphans = self.orphans.iter().filter_map(|orphan| orphan.deadline);
-        let next = timers.chain(orphans).min()?;
+        let listeners = self.tcp.values().filter_map(|entry| match &entry.role {
+            Role::Listener(listener) => listener.deadline(),
+            _ => None,
+        });
+        let next = timers.chain(orphans).chain(listeners).min()?;
         Some(next.max(now + REST))
     }
 }

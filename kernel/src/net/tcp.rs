@@ -29,7 +29,10 @@ use smp::WaitQueue;
 /// How long an unanswered connection attempt is kept up, in smoltcp's own count.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
 
+/// smoltcp has no urgent pointer: urgent bytes go among the others, as they arrive behind the many
+/// devices that clear it (RFC 6093, 3.4), and as every receiver with SO_OOBINLINE reads them.
 const KNOWN_SEND: u32 = raw::MSG_DONTWAIT
+    | raw::MSG_OOB
     | raw::MSG_NOSIGNAL
     | raw::MSG_EOR
     | raw::MSG_MORE
@@ -318,11 +321,12 @@ impl Socket for TcpSocket {
                     addr: binding.address,
                     port: binding.port,
                 };
-                let listener = Listener::new(binding.covers, endpoint, &mut stack.links);
+                let listener =
+                    Listener::new(binding.covers, endpoint, &mut stack.links, stack::now());
                 *role = Role::Listener(listener);
             }
             if let Role::Listener(listener) = role {
-                listener.set_backlog(backlog, &mut stack.links);
+                listener.set_backlog(backlog, &mut stack.links, stack::now());
             }
             Ok(())
         })
@@ -334,7 +338,7 @@ impl Socket for TcpSocket {
                 let Role::Listener(listener) = role else {
                     return Some(Err(Errno::EINVAL));
                 };
-                let connection = listener.accept(&mut stack.links)?;
+                let connection = listener.accept(&mut stack.links, stack::now())?;
                 Some(Ok(connection))
             })
         };

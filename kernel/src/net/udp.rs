@@ -264,7 +264,7 @@ impl UdpSocket {
                 return Err(Errno::EINVAL);
             }
             match wishes.interface {
-                Some(number) if number != interfaces::index_of(links, on) => {
+                Some(number) if number != interfaces::index_of(links[on].device) => {
                     Err(Errno::ENETUNREACH)
                 }
                 _ => Ok(()),
