@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import gc
 import hashlib
 import http.client
 import http.server
@@ -17,6 +18,7 @@ import socketserver
 import struct
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 LOCALHOST = "127.0.0.1"
@@ -93,12 +95,25 @@ def many_at_once(count: int) -> int:
     return sum(answer == b"NONCE %d\n" % number for number, answer in enumerate(answers))
 
 
+def free_kib() -> int:
+    """Returns how much memory is free."""
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("MemFree"))
+
+
+def settled_kib(wanted: int, slack: int) -> int:
+    """Returns how much memory is free, as soon as it is so much but for the slack, or after a minute."""
+    deadline = time.monotonic() + 60
+    while True:
+        gc.collect()
+        found = free_kib()
+        if wanted - found < slack or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
 def open_and_close(count: int) -> dict[str, int]:
     """Opens and closes so many connections; returns what is missing afterwards."""
-
-    def free_kib() -> int:
-        with open("/proc/meminfo") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("MemFree"))
 
     def run(times: int) -> None:
         for _ in range(times):
@@ -359,16 +374,47 @@ def connect_failure(host: str, port: int) -> str | None:
     return failure(lambda: socket.create_connection((host, port), 30).close())
 
 
+_connecting: list[socket.socket] = []
+
+
+def start_to_connect(host: str, port: int) -> None:
+    """Sends the first packet of a connection."""
+    _connecting.append(socket.socket())
+    _connecting[-1].setblocking(False)
+    _connecting[-1].connect_ex((host, port))
+
+
+def end_of_connect() -> str:
+    """Waits until the connection last begun has failed, or not; returns how."""
+    with _connecting.pop() as client:
+        select.select([], [client], [], 60)
+        number = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return errno.errorcode.get(number, str(number))
+
+
+def open_clients() -> int:
+    """Waits until the echo server's clients have gone, but for a minute at most; returns how many have not."""
+    deadline = time.monotonic() + 60
+    names: list[str] = []
+    while time.monotonic() < deadline:
+        names = [thread.name for thread in threading.enumerate() if "process_request" in thread.name]
+        if not names:
+            break
+        time.sleep(0.05)
+    return len(names)
+
+
 _echo: list[socketserver.ThreadingTCPServer] = []
 
 
 def serve_echo(port: int) -> bool:
-    """Has a server, from now on, send back at once what it gets."""
+    """Has a server, from now on, send back at once what it gets; `bye` makes it close."""
 
     class Echo(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            while data := self.request.recv(1 << 16):
-                self.request.sendall(data)
+            with suppress(ConnectionError):
+                while (data := self.request.recv(1 << 16)) and data != b"bye":
+                    self.request.sendall(data)
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True

@@ -1,0 +1,282 @@
+"""Whatever comes over the wire, the machine stays up, answers, and keeps none of it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from harness import qemu
+from harness.machines import Machines, Shape
+from harness.serial import Guest
+from net import frames
+from net.frames import ACK, FIN, PSH, ROUTER, RST, STRANGER, SYN, Segment, Wire
+
+#: A port of the machine where what comes is sent back.
+ECHO = 7
+#: Frames on their way at a time: the machine's card has room for so many answers, and some more.
+BURST = 16
+#: What a machine may have less afterwards.
+SLACK_KIB = 1024
+
+_ports = itertools.count(20000)
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """The network behind the machine's card."""
+    with closing(Wire()) as wire:
+        yield wire
+
+
+@pytest.fixture(scope="module")
+def attacked(machines: Machines, wire: Wire) -> Iterator[Guest]:
+    """A machine on the wire, with a server and an address."""
+    machines.close()
+    binary = qemu.BINARIES[machines.settings.arch]
+    with machines.guest(Shape(), qemu=(binary, *wire.arguments())) as guest:
+        # The two requests of a lease, and somebody who asks who the machine is.
+        wire.wait(lambda packet: packet[9] == frames.UDP and b"\x35\x01\x03" in packet)
+        guest.call("network.wait_for_address", ROUTER)
+        guest.call("network.serve_echo", ECHO)
+        yield guest
+
+
+@pytest.fixture(autouse=True)
+def unharmed(attacked: Guest, wire: Wire) -> Iterator[None]:
+    """Compares the machine before and after."""
+    talk(wire)
+    before = attacked.call("network.settled_kib", 0, SLACK_KIB)
+    yield
+    assert attacked.call("agent.echo", "prompt", timeout=60) == "prompt"
+    talk(wire)
+    after = attacked.call("network.settled_kib", before, SLACK_KIB, timeout=120)
+    assert before - after < SLACK_KIB
+
+
+class Client:
+    """A TCP client that does as it is told."""
+
+    def __init__(self, wire: Wire, source: str = ROUTER, window: int = 65535) -> None:
+        self.wire = wire
+        self.source = source
+        self.ports = next(_ports), ECHO
+        self.seq = 1000
+        self.ack = 0
+        self.window = window
+
+    def send(self, flags: int, data: bytes = b"") -> None:
+        """Sends a segment."""
+        segment = frames.tcp(self.source, self.ports, flags, self.seq, self.ack, data, self.window)
+        self.seq += len(data) + bool(flags & SYN) + bool(flags & FIN)
+        self.wire.packets(segment)
+
+    def expect(self, flags: int) -> Segment:
+        """Waits for a segment with such flags; what it takes up is acknowledged by the next one sent."""
+
+        def is_it(segment: Segment) -> bool:
+            return segment.dport == self.ports[0] and segment.flags & flags == flags
+
+        segment = self.wire.segment(is_it)
+        self.ack = segment.end
+        return segment
+
+    def open(self) -> Client:
+        """Connects."""
+
+        def answer(packet: bytes) -> Segment | None:
+            if packet[9] != frames.TCP or Segment(packet).dport != self.ports[0]:
+                return None
+            return Segment(packet)
+
+        # As any client does, this one asks again where nobody answers.
+        found = None
+        while found is None:
+            self.send(SYN)
+            self.seq -= 1
+            found = self.wire.look(answer, 1.0)
+        assert found.flags == SYN | ACK
+        self.seq, self.ack = self.seq + 1, found.end
+        self.send(ACK)
+        return self
+
+    def reset(self) -> None:
+        """Breaks the connection off; the machine has heard it."""
+        self.send(RST | ACK)
+        self.wire.ping()
+
+
+def talk(wire: Wire) -> None:
+    """Has the machine's server answer, as anybody else would."""
+    client = Client(wire).open()
+    client.send(PSH | ACK, b"hello")
+    answer = wire.segment(lambda segment: segment.dport == client.ports[0] and segment.data == b"hello")
+    client.ack = answer.end
+    client.send(FIN | ACK)
+    client.expect(FIN)
+    client.send(ACK)
+    wire.ping()
+
+
+def test_a_port_scan_finds_what_is_open(wire: Wire) -> None:
+    answers = {}
+    for first in range(1, 1025, BURST):
+        ports = range(first, first + BURST)
+        source = next(_ports)
+        wire.packets(*(frames.tcp(STRANGER, (source, port), SYN, 5) for port in ports))
+        for _ in ports:
+            segment = wire.segment(lambda segment, source=source: segment.dport == source)
+            answers[segment.sport] = segment.flags
+        wire.packets(frames.tcp(STRANGER, (source, ECHO), RST, 6))
+    assert answers.pop(ECHO) == SYN | ACK
+    assert set(answers.values()) == {RST | ACK}
+    assert len(answers) == 1023
+    # The other scans: no flags, all flags, FIN alone.
+    for flags in 0, FIN | PSH | 32, FIN, ACK, SYN | FIN, SYN | RST:
+        wire.packets(*(frames.tcp(STRANGER, (next(_ports), port), flags, 5, 6) for port in (ECHO, 9)))
+        wire.ping()
+
+
+def test_a_flood_of_syns_leaves_room_for_others(attacked: Guest, wire: Wire) -> None:
+    numbers = itertools.count()
+    for _ in range(0, 10000, BURST):
+        syns = []
+        for number in itertools.islice(numbers, BURST):
+            source = f"198.18.{number >> 8 & 255}.{number & 255}"
+            syns.append(frames.tcp(source, (1024 + number, ECHO), SYN, number * 77))
+        wire.packets(*syns)
+        wire.ping()
+    # All of a flood's places are taken.
+    client = Client(wire).open()
+    client.send(PSH | ACK, b"through")
+    assert wire.segment(lambda segment: segment.dport == client.ports[0] and bool(segment.data)).data == b"through"
+    client.reset()
+
+
+def test_a_reset_ends_a_connection_in_every_state(attacked: Guest, wire: Wire) -> None:
+    # SYN-SENT: the machine calls, nobody is there.
+    for answer in RST | ACK, RST:
+        attacked.call("network.start_to_connect", ROUTER, 99)
+        syn = wire.segment(lambda segment: segment.dport == 99)
+        # A reset without the right acknowledgement is somebody else's (RFC 9293, 3.10.7.3).
+        wire.packets(frames.tcp(ROUTER, (99, syn.sport), answer, 0, syn.end if answer & ACK else 0))
+        wire.ping()
+        if answer & ACK:
+            assert attacked.call("network.end_of_connect") == "ECONNREFUSED"
+    wire.packets(frames.tcp(ROUTER, (99, syn.sport), RST | ACK, 0, syn.end))
+    assert attacked.call("network.end_of_connect") == "ECONNREFUSED"
+    # SYN-RECEIVED.
+    client = Client(wire)
+    client.send(SYN)
+    client.expect(SYN | ACK)
+    client.send(RST)
+    wire.ping()
+    # ESTABLISHED, without and with bytes on their way.
+    Client(wire).open().reset()
+    client = Client(wire).open()
+    client.send(PSH | ACK, b"x")
+    client.reset()
+    # CLOSE-WAIT and LAST-ACK: the machine's server closes when its client does.
+    client = Client(wire).open()
+    client.send(FIN | ACK)
+    client.reset()
+    client = Client(wire).open()
+    client.send(FIN | ACK)
+    client.expect(FIN)
+    client.reset()
+    # FIN-WAIT-1, FIN-WAIT-2, CLOSING, TIME-WAIT: the machine closes first.
+    for state in range(4):
+        client = Client(wire).open()
+        client.send(PSH | ACK, b"bye")
+        client.expect(FIN)
+        if state == 1:
+            client.send(ACK)
+        elif state == 2:
+            # It has not heard that its own FIN came.
+            client.ack -= 1
+            client.send(FIN | ACK)
+        elif state == 3:
+            client.send(FIN | ACK)
+        wire.ping()
+        client.reset()
+    assert attacked.call("network.open_clients") == 0
+
+
+def test_a_client_that_reads_nothing_holds_up_nobody(attacked: Guest, wire: Wire) -> None:
+    idle = Client(wire, window=0).open()
+    for _ in range(4):
+        idle.send(PSH | ACK, bytes(1000))
+    for _ in range(3):
+        talk(wire)
+    idle.reset()
+
+
+def test_a_client_that_sends_byte_by_byte_is_served(wire: Wire) -> None:
+    client = Client(wire).open()
+    sent = bytes(range(64))
+    got = b""
+    for byte in sent:
+        client.send(PSH | ACK, bytes([byte]))
+        while len(got) <= sent.index(byte):
+            segment = client.wire.segment(lambda segment: segment.dport == client.ports[0] and bool(segment.data))
+            if segment.seq == client.ack:
+                got, client.ack = got + segment.data, segment.end
+    assert got == sent
+    client.reset()
+
+
+def test_connections_that_are_never_finished_are_forgotten(attacked: Guest, wire: Wire) -> None:
+    for number in range(200):
+        wire.packets(frames.tcp(f"198.19.0.{number}", (number + 1, ECHO), SYN, 9))
+    wire.ping()
+
+
+def test_frames_that_make_no_sense_are_dropped(wire: Wire) -> None:
+    chance = random.Random(5)
+    packets = [
+        frames.echo_request(1, b"data" * 8),
+        frames.tcp(ROUTER, (1, ECHO), SYN, 1),
+        frames.tcp(ROUTER, (1, ECHO), ACK | PSH, 1, 2, b"data" * 8),
+        frames.udp(ROUTER, (1, 9), b"data" * 8),
+    ]
+    sound = [frames.ethernet(packet) for packet in packets]
+    addresses = (frames.OURS, b"\x0a\0\2\2", bytes(6), b"\x0a\0\2\x0f")
+    sound.append(frames.ethernet(struct.pack("!HHBBH6s4s6s4s", 1, frames.IPV4, 6, 4, 1, *addresses), frames.ARP))
+    wrong = []
+    for frame in sound:
+        # Headers cut off anywhere, whatever their length fields say.
+        wrong += [frame[:length] for length in range(1, len(frame))]
+        # Bits turned over: checksums no longer fit, or fields say something else.
+        for _ in range(100):
+            at = chance.randrange(12, len(frame))
+            wrong.append(frame[:at] + bytes([frame[at] ^ 1 << chance.randrange(8)]) + frame[at + 1 :])
+    # Other protocols, no protocol at all, and frames longer than any on Ethernet.
+    for kind in (0, frames.IPV4, frames.ARP, 0x86DD, 0x8100, 0xFFFF):
+        wrong += [frames.ethernet(chance.randbytes(chance.randrange(1500)), kind) for _ in range(10)]
+    wrong += [frames.ethernet(bytes(length)) for length in (1501, 2000, 2048, 2100, 4000, 9000, 65000)]
+    wrong += [frames.ethernet(frames.echo_request(2, bytes(length))) for length in (1473, 2000, 8000)]
+    for first in range(0, len(wrong), BURST):
+        wire.send(*wrong[first : first + BURST])
+        wire.ping()
+
+
+def test_fragments_are_kept_by_nobody(wire: Wire) -> None:
+    more = 0x2000
+    whole = frames.tcp(ROUTER, (1, ECHO), SYN, 1)[20:]
+    for number in range(500):
+        packets = (
+            # The first part of much; a last part alone; parts that lie over each other; one that ends past 64 KiB.
+            frames.ip(ROUTER, frames.UDP, bytes(1480), fragment=more, number=number),
+            frames.ip(STRANGER, frames.UDP, bytes(100), fragment=185, number=number),
+            frames.ip(ROUTER, frames.TCP, whole, fragment=more, number=number),
+            frames.ip(ROUTER, frames.TCP, whole[8:], fragment=0x2001, number=number),
+            frames.ip(ROUTER, frames.ICMP, bytes(1480), fragment=0x1FFF, number=number),
+        )
+        wire.packets(*packets)
+        if number % 12 == 0:
+            wire.ping()
+    wire.ping()
