@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::address::Family;
+use super::interfaces;
+use super::link::{self, Link, Version};
 use super::options::{IP, IPV6, IpOptions};
 use crate::fs::socket::Control;
 use crate::libc::errno::Errno;
@@ -123,6 +125,21 @@ pub fn wishes(family: Family, messages: &[Control]) -> Result<Wishes, Errno> {
 }
 
 impl Wishes {
+    /// Tells whether a packet can go as they say, where the way to its destination is over link `on`.
+    pub fn check(&self, links: &[Link], to: IpAddress, on: usize) -> Result<(), Errno> {
+        let is_fit =
+            |source| Version::of(source) == Version::of(to) && link::is_local(links, source);
+        if self.source.is_some_and(|source| !is_fit(source)) {
+            return Err(Errno::EINVAL);
+        }
+        match self.interface {
+            Some(number) if number != interfaces::index_of(links[on].device) => {
+                Err(Errno::ENETUNREACH)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn interface(&mut self, number: &[u8]) -> Result<(), Errno> {
         let number = number.first_chunk().ok_or(Errno::EINVAL)?;
         let number = u32::from_ne_bytes(*number);

@@ -17,6 +17,10 @@ pub struct Header {
     pub traffic_class: u8,
     /// The number of what it carries.
     pub protocol: u8,
+    /// Where what it carries begins.
+    pub payload_at: usize,
+    /// Where it ends; a short frame has padding after it.
+    pub len: usize,
 }
 
 impl Header {
@@ -31,6 +35,8 @@ impl Header {
                     hop_limit: ip.hop_limit(),
                     traffic_class: ip.dscp() << 2 | ip.ecn(),
                     protocol: ip.next_header().into(),
+                    payload_at: ip.header_len().into(),
+                    len: ip.total_len().into(),
                 };
                 Some((header, ip.payload()))
             }
@@ -42,6 +48,8 @@ impl Header {
                     hop_limit: ip.hop_limit(),
                     traffic_class: ip.traffic_class(),
                     protocol: ip.next_header().into(),
+                    payload_at: ip.header_len(),
+                    len: ip.total_len(),
                 };
                 Some((header, ip.payload()))
             }
@@ -69,12 +77,14 @@ mod tests {
         assert_eq!(header.destination, IpAddress::v4(127, 0, 0, 1));
         assert_eq!((header.hop_limit, header.traffic_class), (7, 0xb9));
         assert_eq!((header.protocol, payload), (1, &[0xaa][..]));
+        assert_eq!((header.payload_at, header.len), (20, 21));
         assert_eq!(header.version(), Version::V4);
         let mut v6 = [0; 41];
         v6[..8].copy_from_slice(&[0x6b, 0x90, 0, 0, 0, 1, 58, 9]);
         let (header, payload) = Header::parse(&v6).unwrap();
         assert_eq!((header.hop_limit, header.traffic_class), (9, 0xb9));
         assert_eq!((header.protocol, payload.len()), (58, 1));
+        assert_eq!((header.payload_at, header.len), (40, 41));
         assert_eq!(header.version(), Version::V6);
         for len in 0..20 {
             assert_eq!(Header::parse(&v4[..len]), None);

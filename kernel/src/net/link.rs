@@ -204,7 +204,7 @@ impl Link {
     }
 
     /// Returns the IP packet that comes next, if that is what comes next.
-    fn next_packet<'a>(&self, devices: &'a mut [Device]) -> Option<&'a [u8]> {
+    pub fn next_packet<'a>(&self, devices: &'a mut [Device]) -> Option<&'a [u8]> {
         let is_framed = !self.is_loopback();
         let bytes = devices[self.device].peek(self.version)?;
         if !is_framed {

@@ -24,6 +24,7 @@ pub mod listener;
 pub mod netlink;
 pub mod options;
 pub mod ports;
+pub mod raw_ip;
 pub mod stack;
 pub mod status;
 pub mod tcp;
@@ -47,7 +48,8 @@ pub fn open(family: address::Family, kind: u32, protocol: u32) -> Result<Arc<dyn
     match (kind, protocol) {
         (raw::SOCK_STREAM, 0 | TCP) => Ok(tcp::TcpSocket::new(family)),
         (raw::SOCK_DGRAM, 0 | UDP) => Ok(udp::UdpSocket::new(family)),
-        (raw::SOCK_STREAM | raw::SOCK_DGRAM | raw::SOCK_RAW, _) => Err(Errno::EPROTONOSUPPORT),
+        (raw::SOCK_RAW, protocol) => Ok(raw_ip::RawSocket::new(family, protocol)?),
+        (raw::SOCK_STREAM | raw::SOCK_DGRAM, _) => Err(Errno::EPROTONOSUPPORT),
         _ => Err(Errno::ESOCKTNOSUPPORT),
     }
 }

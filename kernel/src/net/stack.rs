@@ -7,6 +7,7 @@ use super::interfaces;
 use super::link::{self, Link};
 use super::listener::Listener;
 use super::ports::Ports;
+use super::raw_ip::RawEntry;
 use super::timers;
 use super::udp::UdpEntry;
 use crate::libc::random;
@@ -43,6 +44,7 @@ pub struct Stack {
     pub(super) links: Vec<Link>,
     pub(super) tcp: BTreeMap<u64, TcpEntry>,
     pub(super) udp: BTreeMap<u64, UdpEntry>,
+    pub(super) raw: BTreeMap<u64, RawEntry>,
     pub(super) orphans: Vec<Orphan>,
     pub(super) tcp_ports: Ports,
     pub(super) udp_ports: Ports,
@@ -75,6 +77,7 @@ impl Stack {
             links,
             tcp: BTreeMap::new(),
             udp: BTreeMap::new(),
+            raw: BTreeMap::new(),
             orphans: Vec::new(),
             tcp_ports: Ports::new(u16::from_ne_bytes([ports[0], ports[1]])),
             udp_ports: Ports::new(u16::from_ne_bytes([ports[2], ports[3]])),
@@ -150,6 +153,7 @@ impl Stack {
             return true;
         }
         let header = self.links[link].next_header(&mut self.devices);
+        let copy = self.copy_next(link);
         if !self.links[link].receive_one(&mut self.devices, now) {
             return false;
         }
@@ -164,7 +168,23 @@ impl Stack {
         for entry in self.udp.values_mut() {
             entry.collect(&mut self.links, header, interface);
         }
+        if let (Some(header), Some(packet)) = (header, copy) {
+            for entry in self.raw.values_mut() {
+                entry.offer(&header, &packet, interface);
+            }
+        }
         true
+    }
+
+    /// Copies the next packet for raw sockets, if there are any and it is for this machine.
+    fn copy_next(&mut self, link: usize) -> Option<Vec<u8>> {
+        if self.raw.is_empty() {
+            return None;
+        }
+        let on = &self.links[link];
+        let to = on.next_header(&mut self.devices)?.destination;
+        let is_ours = on.is_loopback() || !to.is_unicast() || link::is_local(&self.links, to);
+        is_ours.then(|| on.next_packet(&mut self.devices).map(<[u8]>::to_vec))?
     }
 
     /// Tells whether the next packet asks for a connection that only full listeners could take.
@@ -207,6 +227,9 @@ impl Stack {
             }
         }
         for entry in self.udp.values_mut() {
+            entry.tell_of_room(&mut self.links);
+        }
+        for entry in self.raw.values_mut() {
             entry.tell_of_room(&mut self.links);
         }
         let mut is_busy = false;

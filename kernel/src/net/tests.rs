@@ -1,6 +1,7 @@
 //! Sockets against each other over loopback, on the host.
 
 use super::address::Family;
+use super::raw_ip::RawSocket;
 use super::tcp::TcpSocket;
 use super::udp::UdpSocket;
 use crate::fs::file::{File, OpenFlags, PollEvents};
@@ -292,4 +293,62 @@ fn the_longest_datagram_arrives() {
         assert_eq!(send(&*a, &bytes, WAIT), Ok(bytes.len()));
         assert_eq!(receive(&*b, 70_000, NOW).unwrap(), bytes);
     }
+}
+
+fn ping(family: Family, to: IpAddress, request: &[u8]) -> Vec<Vec<u8>> {
+    let protocol = match family {
+        Family::V4 => 1,
+        Family::V6 => 58,
+    };
+    let socket = RawSocket::new(family, protocol).unwrap();
+    let message = Outgoing {
+        data: &mut &*request,
+        to: &family.to_bytes(IpEndpoint::new(to, 0)),
+        rights: Vec::new(),
+        control: Vec::new(),
+    };
+    assert_eq!(socket.send(message, 0, WAIT), Ok(request.len()));
+    let mut found = Vec::new();
+    while let Ok(packet) = receive(&*socket, 999, NOW) {
+        found.push(packet);
+    }
+    // Other tests speak ICMP too.
+    found.retain(|packet| packet.ends_with(&request[4..]));
+    found
+}
+
+#[test]
+fn a_raw_socket_sees_a_ping_and_its_answer() {
+    let found = ping(
+        Family::V4,
+        LOCALHOST,
+        b"\x08\0\xbd\x35\x12\x34\0\x01ping v4!",
+    );
+    assert_eq!(found.len(), 2, "the request comes by as well, as on Linux");
+    assert_eq!((found[0][0], found[0][9], found[0][20]), (0x45, 1, 8));
+    assert_eq!(found[1][20], 0, "an echo reply, after its IP header");
+    assert_eq!(found[1].len(), 20 + 16);
+
+    let localhost = IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1);
+    let found = ping(Family::V6, localhost, b"\x80\0\0\0\x12\x34\0\x01ping v6!");
+    let kinds: Vec<u8> = found.iter().map(|packet| packet[0]).collect();
+    assert_eq!(kinds, [128, 129], "without a header");
+    assert_ne!(found[0][2..4], [0, 0], "the checksum is put in");
+}
+
+#[test]
+fn a_raw_socket_leaves_out_what_its_filter_blocks() {
+    let socket = RawSocket::new(Family::V4, 1).unwrap();
+    let all_but_replies = (!1u32).to_ne_bytes();
+    socket.set_option(255, 1, &all_but_replies).unwrap();
+    assert_eq!(socket.option(255, 1).unwrap(), all_but_replies);
+    let request = b"\x08\0\x56\x31\x56\x78\0\x01filtered";
+    ping(Family::V4, LOCALHOST, request);
+    let mut found = Vec::new();
+    while let Ok(packet) = receive(&*socket, 999, NOW) {
+        found.extend(packet.ends_with(b"filtered").then(|| packet[20]));
+    }
+    assert_eq!(found, [0]);
+    let none = RawSocket::new(Family::V4, 0).map(drop);
+    assert_eq!(none, Err(Errno::EPROTONOSUPPORT));
 }

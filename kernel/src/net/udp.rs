@@ -6,7 +6,6 @@ use super::channel::Channel;
 use super::control::{self, Arrival, Wishes};
 use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
 use super::header::Header;
-use super::interfaces;
 use super::link::{self, Link, Version};
 use super::ports::Binding;
 use super::stack::{self, Stack};
@@ -253,25 +252,6 @@ impl UdpSocket {
         Ok((to, link, source))
     }
 
-    /// Tells whether a datagram can go as its control messages say.
-    fn check_wishes(wishes: &Wishes, to: IpEndpoint, on: usize) -> Result<(), Errno> {
-        stack::with(|stack| {
-            let links = &stack.links;
-            let is_fit = |source| {
-                Version::of(source) == Version::of(to.addr) && link::is_local(links, source)
-            };
-            if wishes.source.is_some_and(|source| !is_fit(source)) {
-                return Err(Errno::EINVAL);
-            }
-            match wishes.interface {
-                Some(number) if number != interfaces::index_of(links[on].device) => {
-                    Err(Errno::ENETUNREACH)
-                }
-                _ => Ok(()),
-            }
-        })
-    }
-
     /// Puts one datagram on its way; `None` if there is no room now. On `lo` there always is: it arrives before
     /// this returns.
     fn send_one(
@@ -350,7 +330,7 @@ impl UdpSocket {
             return Err(Errno::EINVAL);
         }
         let wishes = control::wishes(self.channel.family, &message.control)?;
-        Self::check_wishes(&wishes, to, on)?;
+        stack::with(|stack| wishes.check(&stack.links, to.addr, on))?;
         let is_inside = stack::with(|stack| stack.links[on].is_loopback());
         let len_max = match (is_inside, Version::of(to.addr)) {
             (true, Version::V4) => LEN_MAX,
