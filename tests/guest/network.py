@@ -369,6 +369,39 @@ def there_and_back(host: str, port: int, size: int) -> bool:
     return back == data
 
 
+def ping(host: str, data: str) -> dict[str, Any]:
+    """Asks for an echo by a raw socket, and watches the card meanwhile; returns what came of it."""
+
+    def total(piece: bytes) -> int:
+        words: int = sum(struct.unpack(f"!{len(piece) // 2}H", piece))
+        words = (words & 0xFFFF) + (words >> 16)
+        return ~((words & 0xFFFF) + (words >> 16)) & 0xFFFF
+
+    body = struct.pack("!HH", 77, 1) + data.encode()
+    request = struct.pack("!BBH", 8, 0, total(struct.pack("!BBH", 8, 0, 0) + body)) + body
+    every = socket.ntohs(3)
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every) as card,
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as echo,
+    ):
+        card.bind(("eth0", 0x800))
+        card.settimeout(30)
+        echo.settimeout(30)
+        echo.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
+        echo.sendto(request, (host, 0))
+        while True:
+            packet, control, _, address = echo.recvmsg(1500, 64)
+            if packet[20] == 0 and packet[24:26] == body[:2]:
+                break
+        frame, sender = card.recvfrom(2000)
+    return {
+        "from": address[0],
+        "data": packet[28:].decode(),
+        "ttl": [list(each[:2]) for each in control],
+        "seen": [sender[0], sender[1], frame[12:14].hex(), frame.endswith(data.encode())],
+    }
+
+
 def connect_failure(host: str, port: int) -> str | None:
     """Returns the name of the errno that a connection fails with."""
     return failure(lambda: socket.create_connection((host, port), 30).close())

@@ -100,6 +100,16 @@ def test_clients_outside_are_served(connected: Guest, forwarded: int) -> None:
         assert received.digest() == hashlib.sha256(data).digest()
 
 
+def test_a_raw_socket_pings_and_a_packet_socket_sees_it(connected: Guest) -> None:
+    connected.call("network.wait_for_address", HOST)
+    assert connected.call("network.ping", HOST, "round trip", timeout=60) == {
+        "from": HOST,
+        "data": "round trip",
+        "ttl": [[0, 2]],
+        "seen": ["eth0", 0x800, "0800", True],
+    }
+
+
 def test_many_clients_at_once_are_kept_apart(connected: Guest, forwarded: int) -> None:
     connected.call("network.wait_for_address", HOST)
     connected.call("network.serve_echo", SERVED)

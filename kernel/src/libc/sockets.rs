@@ -82,6 +82,7 @@ fn socket(&[family, kind, protocol, ..]: &[usize; 6]) -> SysResult {
     let socket: Arc<dyn File> = match (family, Family::from_raw(family)) {
         (_, Some(family)) => net::open(family, number, protocol)?,
         (raw::AF_NETLINK, None) => net::netlink::open(number, protocol)?,
+        (raw::AF_PACKET, None) => net::packet::PacketSocket::open(number, protocol)?,
         (_, None) => UnixSocket::new(kind_of(family, number, protocol)?),
     };
     FILES.insert(

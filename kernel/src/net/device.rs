@@ -3,6 +3,7 @@
 
 use super::frame::{self, Sorted};
 use super::link::Version;
+use super::packet::Seen;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -22,6 +23,8 @@ pub const ETHERNET_MTU: usize = 1500;
 pub const ETHERNET_HEADER: usize = 14;
 /// How many frames of one IP version may wait while those of the other are handled.
 const WAITING_MAX: usize = 64;
+/// How many frames may wait to be shown to packet sockets.
+const SEEN_MAX: usize = 256;
 
 /// What a network card does for the stack, whose lock is held meanwhile. Nothing of it waits.
 pub trait Card: Send {
@@ -82,6 +85,8 @@ pub struct Device {
     kind: Kind,
     /// Packets or frames that have arrived, by IP version.
     waiting: [VecDeque<Vec<u8>>; 2],
+    /// What packet sockets have not been shown yet; `None`: there are none.
+    seen: Option<VecDeque<Seen>>,
 }
 
 impl Device {
@@ -92,6 +97,33 @@ impl Device {
             is_up: true,
             kind,
             waiting: Default::default(),
+            seen: None,
+        }
+    }
+
+    /// Has what it receives and sends kept for packet sockets, or not.
+    pub fn watch(&mut self, is_watched: bool) {
+        if !is_watched {
+            self.seen = None;
+        } else if self.seen.is_none() {
+            self.seen = Some(VecDeque::new());
+        }
+    }
+
+    /// Takes what was kept since the last time.
+    pub fn take_seen(&mut self) -> VecDeque<Seen> {
+        self.seen.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    fn show(&mut self, is_outgoing: bool, sender: Option<u64>, bytes: &[u8]) {
+        if let Some(seen) = &mut self.seen
+            && seen.len() < SEEN_MAX
+        {
+            seen.push_back(Seen {
+                is_outgoing,
+                sender,
+                bytes: bytes.to_vec(),
+            });
         }
     }
 
@@ -151,6 +183,7 @@ impl Device {
         if !self.is_up {
             return;
         }
+        self.show(false, None, &frame);
         let counters = &mut self.counters;
         counters.rx_packets += 1;
         counters.rx_bytes += frame.len() as u64;
@@ -169,7 +202,8 @@ impl Device {
         }
     }
 
-    fn has_room(&mut self) -> bool {
+    /// Tells whether a packet or frame can be sent now.
+    pub fn has_room(&mut self) -> bool {
         match &mut self.kind {
             Kind::Loopback => true,
             Kind::Card(card) => card.has_room(),
@@ -183,6 +217,17 @@ impl Device {
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
+        self.send_for(None, version, len, fill)
+    }
+
+    /// Sends a packet or frame for a packet socket, which it is not shown to.
+    pub fn send_for<R>(
+        &mut self,
+        sender: Option<u64>,
+        version: Version,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
         let headroom = match &self.kind {
             Kind::Loopback => 0,
             Kind::Card(card) => card.headroom(),
@@ -191,6 +236,10 @@ impl Device {
         let result = fill(&mut packet[headroom..]);
         if !self.is_up {
             return result;
+        }
+        self.show(true, sender, &packet[headroom..]);
+        if matches!(self.kind, Kind::Loopback) {
+            self.show(false, None, &packet);
         }
         let counters = &mut self.counters;
         let is_sent = match &mut self.kind {

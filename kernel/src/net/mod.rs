@@ -23,6 +23,7 @@ pub mod link;
 pub mod listener;
 pub mod netlink;
 pub mod options;
+pub mod packet;
 pub mod ports;
 pub mod raw_ip;
 pub mod stack;

@@ -11,6 +11,7 @@ use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
 use super::header::Header;
 use super::link::{self, Link, Version};
 use super::stack::{self, Stack};
+use super::status::{self, SocketStatus};
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
 use crate::fs::io::{Sink, Source};
@@ -124,6 +125,26 @@ impl RawEntry {
         if has_room {
             self.wants_room = false;
             self.channel.changed.wake_all();
+        }
+    }
+
+    /// Tells of it, as netstat(8) does, with the protocol where others have a port.
+    pub(super) fn status(&self) -> SocketStatus {
+        let family = self.channel.family;
+        let any = family.any(self.protocol.into());
+        let at = |address| IpEndpoint::new(address, self.protocol.into());
+        SocketStatus {
+            protocol: match family {
+                Family::V4 => "raw",
+                Family::V6 => "raw6",
+            },
+            local: status::words(self.local.map_or(any, at)),
+            remote: self
+                .peer
+                .map(|peer| status::words(IpEndpoint::new(peer, 0))),
+            state: "",
+            receive_queue: self.inbox.iter().map(|packet| packet.data.len()).sum(),
+            send_queue: 0,
         }
     }
 

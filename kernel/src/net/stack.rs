@@ -6,6 +6,7 @@ use super::device::{Card, Device};
 use super::interfaces;
 use super::link::{self, Link};
 use super::listener::Listener;
+use super::packet::{self, PacketEntry};
 use super::ports::Ports;
 use super::raw_ip::RawEntry;
 use super::timers;
@@ -45,6 +46,7 @@ pub struct Stack {
     pub(super) tcp: BTreeMap<u64, TcpEntry>,
     pub(super) udp: BTreeMap<u64, UdpEntry>,
     pub(super) raw: BTreeMap<u64, RawEntry>,
+    pub(super) packet: BTreeMap<u64, PacketEntry>,
     pub(super) orphans: Vec<Orphan>,
     pub(super) tcp_ports: Ports,
     pub(super) udp_ports: Ports,
@@ -78,6 +80,7 @@ impl Stack {
             tcp: BTreeMap::new(),
             udp: BTreeMap::new(),
             raw: BTreeMap::new(),
+            packet: BTreeMap::new(),
             orphans: Vec::new(),
             tcp_ports: Ports::new(u16::from_ne_bytes([ports[0], ports[1]])),
             udp_ports: Ports::new(u16::from_ne_bytes([ports[2], ports[3]])),
@@ -138,6 +141,7 @@ impl Stack {
                 let device = self.links[link].device;
                 self.links[link].configure(&self.devices[device].name, now);
             }
+            packet::deliver(self);
             if !is_busy && !self.settle(now) {
                 break;
             }

@@ -4,6 +4,7 @@ use super::address::Family;
 use super::device::{Counters, Device};
 use super::interfaces::{self, Interface};
 use super::link::{Link, Version};
+use super::raw_ip::RawEntry;
 use super::stack::{self, Role, Stack};
 use crate::libc::errno::Errno;
 use alloc::string::{String, ToString};
@@ -53,7 +54,7 @@ pub struct RouteStatus {
 
 /// A socket.
 pub struct SocketStatus {
-    /// `tcp`, `tcp6`, `udp`, `udp6`.
+    /// `tcp`, `tcp6`, `udp`, `udp6`, `raw`, `raw6`, `packet`.
     pub protocol: &'static str,
     /// Our address and port.
     pub local: (String, u16),
@@ -163,6 +164,9 @@ pub fn sockets() -> Vec<SocketStatus> {
             }));
         }
         rows.extend(stack.udp.values().filter_map(|entry| entry.status()));
+        rows.extend(stack.raw.values().map(RawEntry::status));
+        let packet = stack.packet.values();
+        rows.extend(packet.map(|entry| entry.status(&stack.devices)));
         rows
     })
 }

@@ -1,6 +1,7 @@
 //! Sockets against each other over loopback, on the host.
 
 use super::address::Family;
+use super::packet::PacketSocket;
 use super::raw_ip::RawSocket;
 use super::tcp::TcpSocket;
 use super::udp::UdpSocket;
@@ -351,4 +352,56 @@ fn a_raw_socket_leaves_out_what_its_filter_blocks() {
     assert_eq!(found, [0]);
     let none = RawSocket::new(Family::V4, 0).map(drop);
     assert_eq!(none, Err(Errno::EPROTONOSUPPORT));
+}
+
+#[test]
+fn a_packet_socket_sees_what_goes_over_lo_both_ways() {
+    let open = |kind, protocol: u16| {
+        let protocol = u32::from(protocol.to_be());
+        let file = PacketSocket::open(kind, protocol).unwrap();
+        let mut lo = (raw::AF_PACKET as u16).to_ne_bytes().to_vec();
+        lo.extend([0, 0, 1, 0, 0, 0]);
+        lo.resize(20, 0);
+        socket(&file).bind(&lo).unwrap();
+        file
+    };
+    let frames = |file: &Arc<dyn File>| {
+        let mut found = Vec::new();
+        let mut bytes = [0; 999];
+        while let Ok(received) = socket(file).receive(&mut KernelSink::new(&mut bytes), 0, NOW) {
+            let frame = bytes[..received.count].to_vec();
+            // Other tests use `lo` too.
+            if frame.ends_with(b"tapped") {
+                found.push((received.from[10], frame));
+            }
+        }
+        found
+    };
+    let (all, ip, other) = (
+        open(raw::SOCK_RAW, 3),
+        open(raw::SOCK_DGRAM, 0x800),
+        open(raw::SOCK_RAW, 0x806),
+    );
+    let (a, b) = (UdpSocket::new(Family::V4), UdpSocket::new(Family::V4));
+    b.bind(&localhost(0)).unwrap();
+    a.connect(&b.local_address().unwrap(), WAIT).unwrap();
+    send(&*a, b"tapped", WAIT).unwrap();
+    let found = frames(&all);
+    let kinds: Vec<u8> = found.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [4, 0], "outgoing, then for this host");
+    assert_eq!(
+        found[0].1[..15],
+        [[0; 12].as_slice(), &[8, 0, 0x45]].concat()
+    );
+    let found = frames(&ip);
+    assert_eq!(found.len(), 1, "one protocol is heard coming in alone");
+    assert_eq!((found[0].0, found[0].1[0]), (0, 0x45), "without its header");
+    assert!(frames(&other).is_empty());
+    // What it sends itself reaches everybody else.
+    let frame = [&[0; 12][..], &[8, 0], &found[0].1].concat();
+    assert_eq!(send(socket(&all), &frame, WAIT), Ok(frame.len()));
+    assert_eq!(receive(&*b, 99, NOW).unwrap(), b"tapped");
+    assert_eq!(receive(&*b, 99, NOW).unwrap(), b"tapped");
+    assert_eq!(frames(&all).len(), 1, "as it comes in again");
+    assert_eq!(frames(&ip).len(), 1);
 }
