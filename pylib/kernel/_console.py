@@ -59,11 +59,14 @@ def _serve_network() -> None:
 
     from kernel import log, net
 
+    def listen() -> socket.socket:
+        return socket.create_server(("", PORT), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+
     try:
         access = net.read_access()
         if access.listen == "off":
             return
-        listener = socket.create_server(("", PORT), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        listener = listen()
     except (ValueError, OSError) as error:
         # The console works without.
         log.error(f"no Python shell over TCP: {error}", target="kernel.net")
@@ -72,12 +75,19 @@ def _serve_network() -> None:
     if access.is_token_made:
         log.info(f"its token is {access.token}", target="kernel.net")
 
-    def serve() -> None:
+    def serve(listener: socket.socket) -> None:
         # What serves is imported when the first client comes: the console's prompt does not share its CPUs with that.
-        select.select([listener], [], [])
-        net.Server(listener, access).run()
+        while True:
+            try:
+                select.select([listener], [], [])
+                net.Server(listener, access).run()
+            except OSError as error:
+                log.error(f"the Python shell over TCP starts again: {error}", target="kernel.net")
+            # Its number may be another's by now.
+            listener.detach()
+            listener = listen()
 
-    threading.Thread(target=serve, name="repl", daemon=True).start()
+    threading.Thread(target=serve, args=(listener,), name="repl", daemon=True).start()
 
 
 def _run_piped() -> int:

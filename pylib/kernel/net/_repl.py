@@ -48,6 +48,10 @@ _END_OF_INPUT: Final = b"\x04" * 8
 #: What a machine may run out of that a connection needs.
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
+#: Servers whose descriptors somebody else has closed: the numbers may be others' by now, so nothing may
+#: close them again, not even as garbage.
+_lost: "list[Server]" = []
+
 #: Serves a terminal, given by its descriptor, type and the session's name, until its user leaves.
 Serve = Callable[[int, str, str], None]
 
@@ -329,27 +333,36 @@ class Server:
         #: When clients are let in again; None while they are.
         self._pause_end: float | None = None
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._is_stopped = False
 
     def stop(self) -> None:
         """Has `run` end: nobody is let in any more, and sessions lose their terminals."""
+        self._is_stopped = True
         os.write(self._wake_writer, b"\0")
 
     def run(self) -> None:
-        """Serves in the calling thread until `stop`."""
-        self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        """Serves in the calling thread until `stop`.
+
+        Raises `OSError` when somebody else, `os.closerange` in a session say, has closed its descriptors.
+        """
         try:
+            if not self._listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise OSError(errno.EBADF, "nothing listens")
+            self._listener.setblocking(False)
+            self._selector.register(self._listener, selectors.EVENT_READ)
+            self._selector.register(self._wake_reader, selectors.EVENT_READ)
             while self._serve_once():
                 pass
         finally:
-            for connection in list(self._connections):
-                connection.hang_up()
-                self._drop(connection)
-            self._selector.close()
-            self._listener.close()
-            os.close(self._wake_reader)
-            os.close(self._wake_writer)
+            if not self._is_stopped:
+                _lost.append(self)
+        for connection in list(self._connections):
+            connection.hang_up()
+            self._drop(connection)
+        self._selector.close()
+        self._listener.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
 
     def _serve_once(self) -> bool:
         """Waits for something to do and does it; false once `stop` was called."""
@@ -362,6 +375,8 @@ class Server:
             if key.fileobj is self._listener:
                 touched |= self._accept()
             elif key.fileobj == self._wake_reader:
+                if not self._is_stopped:
+                    raise OSError(errno.EBADF, "the server's descriptors are others' now")
                 return False
             else:
                 connection: _Connection = key.data
@@ -401,6 +416,8 @@ class Server:
         try:
             client, address = self._listener.accept()
         except OSError as error:
+            if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):
+                raise
             if error.errno in _SHORTAGES:
                 # The client waits in line; to look again at once would find the same.
                 self._selector.unregister(self._listener)
