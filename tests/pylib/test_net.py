@@ -115,6 +115,12 @@ def test_ifconfig_writes_name_servers_and_keeps_options(files: Path) -> None:
     assert net.ifconfig(dns=[]).name_servers == ()
 
 
+def test_ifconfig_does_without_the_resolvers_files(files: Path) -> None:
+    (files / "resolv.conf").unlink()
+    assert net.ifconfig().name_servers == ()
+    assert net.ifconfig(dns="10.0.2.3").name_servers == ("10.0.2.3",)
+
+
 def test_ifconfig_names_the_machine(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
     monkeypatch.setattr(socket, "sethostname", names.append)

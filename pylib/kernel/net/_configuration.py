@@ -100,9 +100,8 @@ def _only_card() -> str:
 
 
 def name_servers() -> list[str]:
-    """Returns the addresses of the name servers that are asked, in order; raises `OSError` as `open` does."""
-    with open(RESOLV_CONF, encoding="utf-8", errors="replace") as file:
-        rows = [line.split() for line in file]
+    """Returns the addresses of the name servers that are asked, in order."""
+    rows = [line.split() for line in _lines(RESOLV_CONF)]
     return [row[1] for row in rows if len(row) > 1 and row[0] == "nameserver"]
 
 
@@ -124,10 +123,18 @@ def _check_name_servers(servers: list[str]) -> list[str]:
     return [str(ip_address(server)) for server in servers]
 
 
+def _lines(path: str) -> list[str]:
+    """Returns the lines of a file that may be missing: the C library does without."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
 def _replace_lines(path: str, key: str, lines: list[str]) -> None:
     """Puts `lines` in place of those lines of a file whose first word is `key`."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        kept = [line for line in file.read().splitlines() if line.split()[:1] != [key]]
+    kept = [line for line in _lines(path) if line.split()[:1] != [key]]
     # Renamed, as somebody may read the file at this moment.
     new = f"{path}.new"
     with open(new, "w", encoding="utf-8", errors="surrogateescape") as file:
