@@ -409,8 +409,12 @@ class Session:
             finally:
                 loop.stop()
 
-        loop.call_soon(callback, context=self._context)
-        self._run_loop()
+        handle = loop.call_soon(callback, context=self._context)
+        try:
+            self._run_loop()
+        finally:
+            # A Ctrl-C that comes before the loop runs leaves it there: the next prompt's wait would call it.
+            handle.cancel()
         if failures:
             raise failures[0]
 
