@@ -169,3 +169,10 @@ def test_a_program_with_a_loop_of_its_own_runs_in_every_way(guest: Guest) -> Non
     text = "import asyncio\nasync def main(): sh('echo nested')\nasyncio.run(main())\nprint(6 * 7)\n"
     printed = "nested\n42\n"
     assert guest.call("sessions.programs", text) == [printed, printed, printed, printed, "2\n"]
+
+
+def test_a_session_that_ends_leaves_no_text_of_its_statements(guest: Guest) -> None:
+    line = "sum(name.startswith('<python-input-') for name in __import__('linecache').cache)"
+    for _ in range(2):
+        # The text of this statement, and no other.
+        assert guest.call("sessions.talk", ["1 + 1", line])[1] == "2\n"

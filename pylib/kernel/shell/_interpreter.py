@@ -35,6 +35,7 @@ class Interpreter:
         self._namespace = namespace
         self._execute = execute
         self._has_colours = has_colours
+        self._filenames: list[str] = []
         self._flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
     def wants_more(self, text: str) -> bool:
@@ -57,6 +58,7 @@ class Interpreter:
         filename = f"<python-input-{next(_numbers)}>"
         lines = source.splitlines(keepends=True)
         linecache.cache[filename] = (len(source), None, lines, filename)
+        self._filenames.append(filename)
         try:
             tree = cast(ast.Module, compile(source, filename, "exec", self._flags | ast.PyCF_ONLY_AST, True))
             codes = [
@@ -77,6 +79,12 @@ class Interpreter:
             except BaseException as error:
                 self._show(error, self._user_frames(error.__traceback__))
                 return
+
+    def close(self) -> None:
+        """Forgets the text of all statements: tracebacks of what they have left running show none of it any more."""
+        for filename in self._filenames:
+            linecache.cache.pop(filename, None)
+        self._filenames.clear()
 
     def _user_frames(self, entry: types.TracebackType | None) -> types.TracebackType | None:
         """Returns a traceback without the frames of the session that led to the user's code."""

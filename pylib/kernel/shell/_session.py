@@ -155,6 +155,13 @@ class Session:
         has_colours = not isinstance(self._prompt, PlainPrompt)
         self._interpreter = Interpreter(self.namespace, self.execute, has_colours=has_colours)
         self._say(_names.banner())
+        try:
+            self._serve_statements()
+        finally:
+            self._interpreter.close()
+
+    def _serve_statements(self) -> None:
+        """Asks for statements and runs them until the user leaves."""
         breakdowns = 0
         while True:
             try:
