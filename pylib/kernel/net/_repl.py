@@ -36,6 +36,8 @@ STRANGERS: Final = 8
 #: How long a client may take to give it, and how long it waits for the answer to a wrong one, in seconds.
 TOKEN_PATIENCE: Final = 30.0
 WRONG_TOKEN_DELAY: Final = 1.0
+#: How long one that is sent away may take to close its side.
+_FAREWELL: Final = 2.0
 #: The longest line that is taken for one.
 _TOKEN_LIMIT: Final = 256
 #: The most that waits for one side.
@@ -71,6 +73,7 @@ class _Connection:
         self.name = name
         self._serve = serve
         self._access = access
+        self.was_sent_away = False
         #: `begin_again` is to be called.
         self.is_to_begin_again = False
         #: It has not given the token.
@@ -187,6 +190,7 @@ class _Connection:
     def send_away(self, line: bytes) -> None:
         """Ends it before its session has begun; `line` says why."""
         self.deadline = None
+        self.was_sent_away = True
         self.is_stranger = False
         self.has_begun = self.has_input_ended = self.has_output_ended = True
         os.close(self._session_side)
@@ -289,9 +293,8 @@ class _Connection:
         """Whether all has been sent that will ever be written."""
         return self.has_output_ended and not self.to_socket
 
-    def close(self) -> None:
-        """Lets go of the socket and the terminal, whose session reads the end of its input."""
-        self.socket.close()
+    def close_terminal(self) -> None:
+        """Lets go of the terminal, whose session reads the end of its input."""
         os.close(self.terminal)
 
     def wanted_of_socket(self) -> int:
@@ -305,6 +308,32 @@ class _Connection:
         # What is typed is echoed: without room for that it waits, too.
         writes = self.has_begun and bool(self.to_terminal) and len(self.to_socket) < _ROOM
         return (selectors.EVENT_READ if reads else 0) | (selectors.EVENT_WRITE if writes else 0)
+
+
+class _Leaving:
+    """A client that is sent away.
+
+    What it still sends is read, and dropped: to close while there is something unread resets the
+    connection, and the client may lose the line that says why.
+    """
+
+    def __init__(self, client: socket.socket, line: bytes) -> None:
+        self.socket = client
+        self.deadline = time.monotonic() + _FAREWELL
+        with suppress(OSError):
+            client.send(line)
+            client.shutdown(socket.SHUT_WR)
+
+    def is_gone(self) -> bool:
+        """Reads what there is; tells whether the client has closed, too."""
+        try:
+            while self.socket.recv(_ROOM):
+                pass
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            pass
+        return True
 
 
 class Server:
@@ -329,6 +358,7 @@ class Server:
         self._connections: set[_Connection] = set()
         #: Those with a deadline.
         self._waiting: set[_Connection] = set()
+        self._leaving: set[_Leaving] = set()
         self._count = 0
         #: When clients are let in again; None while they are.
         self._pause_end: float | None = None
@@ -359,6 +389,8 @@ class Server:
         for connection in list(self._connections):
             connection.hang_up()
             self._drop(connection)
+        for client in list(self._leaving):
+            self._forget(client)
         self._selector.close()
         self._listener.close()
         os.close(self._wake_reader)
@@ -367,6 +399,7 @@ class Server:
     def _serve_once(self) -> bool:
         """Waits for something to do and does it; false once `stop` was called."""
         deadlines = [connection.deadline for connection in self._waiting if connection.deadline is not None]
+        deadlines += [client.deadline for client in self._leaving]
         if self._pause_end is not None:
             deadlines.append(self._pause_end)
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
@@ -378,6 +411,9 @@ class Server:
                 if not self._is_stopped:
                     raise OSError(errno.EBADF, "the server's descriptors are others' now")
                 return False
+            elif isinstance(key.data, _Leaving):
+                if key.data.is_gone():
+                    self._forget(key.data)
             else:
                 connection: _Connection = key.data
                 touched.add(connection)
@@ -386,6 +422,8 @@ class Server:
         if self._pause_end is not None and self._pause_end <= now:
             self._pause_end = None
             self._selector.register(self._listener, selectors.EVENT_READ)
+        for client in [client for client in self._leaving if client.deadline <= now]:
+            self._forget(client)
         for connection in self._waiting:
             if connection.deadline is not None and connection.deadline <= now:
                 connection.expire()
@@ -436,10 +474,22 @@ class Server:
             else:
                 self._connections.add(connection)
                 return {connection}
-        with suppress(OSError):
-            client.send(f"{refusal}\r\n".encode())
-        client.close()
+        self._let_go(client, f"{refusal}\r\n".encode())
         return set()
+
+    def _let_go(self, client: socket.socket, line: bytes) -> None:
+        """Ends a connection that has no session; `line` says why."""
+        leaving = _Leaving(client, line)
+        if len(self._leaving) >= LIMIT:
+            client.close()
+            return
+        self._leaving.add(leaving)
+        self._selector.register(client, selectors.EVENT_READ, leaving)
+
+    def _forget(self, client: _Leaving) -> None:
+        self._selector.unregister(client.socket)
+        self._leaving.discard(client)
+        client.socket.close()
 
     def _refusal(self, address: str) -> str | None:
         """Returns why the next client is sent away; None if it is not."""
@@ -466,4 +516,8 @@ class Server:
         self._watch(connection.terminal, 0, connection)
         self._waiting.discard(connection)
         self._connections.discard(connection)
-        connection.close()
+        connection.close_terminal()
+        if connection.was_sent_away:
+            self._let_go(connection.socket, b"")
+        else:
+            connection.socket.close()
