@@ -26,6 +26,7 @@ pub mod options;
 pub mod packet;
 pub mod ports;
 pub mod raw_ip;
+mod resolver;
 pub mod stack;
 pub mod status;
 pub mod tcp;

@@ -18,7 +18,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smoltcp::time::Instant;
-use smoltcp::wire::IpAddress;
+use smoltcp::wire::{IpAddress, Ipv4Address};
 use smp::Mutex;
 
 /// What a TCP socket is.
@@ -50,6 +50,10 @@ pub struct Stack {
     pub(super) orphans: Vec<Orphan>,
     pub(super) tcp_ports: Ports,
     pub(super) udp_ports: Ports,
+    /// The name servers of all leases.
+    name_servers: Vec<Ipv4Address>,
+    /// Those are others than `/etc/resolv.conf` tells.
+    has_new_servers: bool,
     /// When the network's thread runs next; `None`: not before it is woken.
     planned: Option<Instant>,
 }
@@ -84,6 +88,8 @@ impl Stack {
             orphans: Vec::new(),
             tcp_ports: Ports::new(u16::from_ne_bytes([ports[0], ports[1]])),
             udp_ports: Ports::new(u16::from_ne_bytes([ports[2], ports[3]])),
+            name_servers: Vec::new(),
+            has_new_servers: false,
             planned: None,
         }
     }
@@ -115,6 +121,8 @@ impl Stack {
         };
         if is_sooner {
             self.planned = next;
+        }
+        if is_sooner || self.has_new_servers {
             timers::wake();
         }
     }
@@ -139,7 +147,9 @@ impl Stack {
                 }
                 is_busy |= self.links[link].send(&mut self.devices, now);
                 let device = self.links[link].device;
-                self.links[link].configure(&self.devices[device].name, now);
+                if self.links[link].configure(&self.devices[device].name, now) {
+                    self.note_name_servers();
+                }
             }
             packet::deliver(self);
             if !is_busy && !self.settle(now) {
@@ -147,6 +157,27 @@ impl Stack {
             }
         }
         self.next_deadline(now)
+    }
+
+    /// Notes which name servers the leases tell of.
+    fn note_name_servers(&mut self) {
+        let mut found = Vec::new();
+        let leases = self.links.iter().filter_map(Link::lease);
+        for &server in leases.flat_map(|lease| &lease.name_servers) {
+            if !found.contains(&server) {
+                found.push(server);
+            }
+        }
+        // When the last lease has ended the old ones may be as good as none.
+        if !found.is_empty() && found != self.name_servers {
+            self.name_servers = found;
+            self.has_new_servers = true;
+        }
+    }
+
+    /// Returns the name servers that leases tell of, if they have changed since the last call.
+    pub fn take_name_servers(&mut self) -> Option<Vec<Ipv4Address>> {
+        core::mem::take(&mut self.has_new_servers).then(|| self.name_servers.clone())
     }
 
     /// Handles one packet, and what it changed that cannot wait for the next.

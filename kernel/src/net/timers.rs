@@ -1,6 +1,6 @@
-//! The network's own thread: it runs the stack when a timer is due.
+//! The network's own thread: it runs the stack when a timer is due, and writes what leases tell of name servers.
 
-use super::stack;
+use super::{resolver, stack};
 use crate::{kernel_thread, log};
 use smp::{SpinLock, ThreadRef};
 
@@ -23,7 +23,14 @@ pub fn wake() {
 
 extern "C" fn run(_: usize) -> ! {
     loop {
-        let deadline_ns = stack::with(stack::Stack::run_timers);
+        let (deadline_ns, name_servers) =
+            stack::with(|stack| (stack.run_timers(), stack.take_name_servers()));
+        // Without the stack's lock: files have locks of their own.
+        if let Some(servers) = name_servers
+            && let Err(errno) = resolver::write(&servers)
+        {
+            log::warn!("kernel.net", "/etc/resolv.conf: {errno:?}");
+        }
         // Who plans something sooner does it under the stack's lock and unparks after: a wake-up
         // between the line above and this one ends the sleep before it begins.
         smp::park(deadline_ns, false);
