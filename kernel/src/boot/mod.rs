@@ -6,6 +6,6 @@ mod rtc_fields;
 mod sleep_package;
 
 pub use info::{BootInfo, Framebuffer, MemoryKind, MemoryRegion};
-pub use ranges::{PhysRange, RangeList};
+pub use ranges::{PhysRange, RangeList, VirtioPlace};
 pub use rtc_fields::RtcFields;
 pub use sleep_package::{SleepTypes, find_soft_off};

@@ -1,5 +1,14 @@
 //! Ranges of physical memory, and a short list of them that needs no heap.
 
+/// Where a virtio device may be that no bus lists.
+#[derive(Clone, Copy, Debug)]
+pub struct VirtioPlace {
+    /// Its registers.
+    pub registers: PhysRange,
+    /// The number of its interrupt, as the interrupt controller knows it.
+    pub interrupt: Option<u32>,
+}
+
 /// Physical addresses from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PhysRange {

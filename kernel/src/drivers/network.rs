@@ -24,8 +24,8 @@ const QUEUE: usize = 32;
 const RECEIVE: u16 = 0;
 /// An Ethernet frame with the device's header, rounded up.
 const BUFFER: usize = 2048;
-/// Bytes of the header that the device wants in front of each frame.
-const HEADER: usize = 12;
+/// Bytes of the longest header that a device wants in front of each frame.
+const HEADER_MAX: usize = 12;
 
 type Raw = VirtIONetRaw<Machine, SomeTransport<'static>, QUEUE>;
 
@@ -35,6 +35,9 @@ struct VirtioCard {
     receiving: Vec<Option<Box<[u8]>>>,
     sending: Vec<Option<Vec<u8>>>,
     interrupt: Interrupt,
+    /// Bytes of the header that the device wants in front of each frame; those from before version 1 of the
+    /// specification want fewer.
+    header: usize,
 }
 
 /// Takes the cards into use.
@@ -54,8 +57,13 @@ pub fn start(device: Device) {
             return;
         }
     };
+    let Ok(header) = raw.fill_buffer_header(&mut [0; HEADER_MAX]) else {
+        log::error!("kernel.drivers", "{name}: its header is not known");
+        return;
+    };
     let mut card = VirtioCard {
         raw,
+        header,
         receiving: vec![None; QUEUE],
         sending: vec![None; QUEUE],
         interrupt,
@@ -100,7 +108,7 @@ impl Card for VirtioCard {
     }
 
     fn headroom(&self) -> usize {
-        HEADER
+        self.header
     }
 
     fn receive(&mut self) -> Option<Vec<u8>> {
@@ -124,7 +132,7 @@ impl Card for VirtioCard {
 
     fn send(&mut self, mut frame: Vec<u8>) -> bool {
         self.reclaim();
-        if self.raw.fill_buffer_header(&mut frame) != Ok(HEADER) {
+        if self.raw.fill_buffer_header(&mut frame) != Ok(self.header) {
             return false;
         }
         // SAFETY: the frame is kept, untouched, until the device has given it back.

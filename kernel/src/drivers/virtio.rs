@@ -33,6 +33,7 @@ enum Place {
         address: u64,
         header: NonNull<VirtIOHeader>,
         len: usize,
+        interrupt: Option<u32>,
     },
 }
 
@@ -48,8 +49,8 @@ pub fn collect() -> Vec<Device> {
             })
         });
     let mut found: Vec<_> = on_pci.collect();
-    found.extend(arch::virtio_registers().iter().filter_map(|registers| {
-        let (address, len) = (registers.start, registers.len() as usize);
+    found.extend(arch::virtio_registers().iter().filter_map(|place| {
+        let (address, len) = (place.registers.start, place.registers.len() as usize);
         // SAFETY: the architecture says that these are a virtio device's registers, and each device gets one
         // driver.
         let mapped = unsafe { memory::map_mmio(PhysAddr(address), len) };
@@ -67,6 +68,7 @@ pub fn collect() -> Vec<Device> {
                 address,
                 header: NonNull::new(mapped.cast()).expect("the window of devices is not at 0"),
                 len,
+                interrupt: place.interrupt,
             },
         })
     }));
@@ -85,6 +87,8 @@ pub enum Interrupt {
     Message(NonNull<CommonConfiguration>),
     /// The line of a function, which masks itself when it interrupts, and its number.
     Line(DeviceFunction, u32),
+    /// The number of the line of a device that no bus lists; it masks itself too.
+    OwnLine(u32),
 }
 
 // SAFETY: the registers are the driver's alone, and it has one owner.
@@ -115,12 +119,14 @@ impl Interrupt {
                 }
             }
             Interrupt::Line(function, _) => pci::enable_line(function),
+            // Nobody else uses it: it is let through from the start.
+            Interrupt::OwnLine(_) => {}
         }
     }
 
     /// Lets it through again, when the device has been asked what it wanted.
     pub fn rearm(&self) {
-        if let Interrupt::Line(_, number) = *self {
+        if let Interrupt::Line(_, number) | Interrupt::OwnLine(number) = *self {
             arch::irq::unmask(number);
         }
     }
@@ -130,8 +136,13 @@ impl Device {
     /// Finds the device an interrupt that calls `handler`; `None` if there is none. To be called before
     /// the device is opened, `enable` after.
     pub fn interrupt(&self, name: &'static str, handler: Handler) -> Option<Interrupt> {
-        let Place::Pci(function) = self.place else {
-            return None;
+        let function = match self.place {
+            Place::Pci(function) => function,
+            Place::Registers { interrupt, .. } => {
+                let number = interrupt?;
+                arch::irq::register_line(number, name, handler).ok()?;
+                return Some(Interrupt::OwnLine(number));
+            }
         };
         if let Ok(vector) = arch::irq::register_message(name, handler) {
             let (address, data) = arch::irq::message(vector);

@@ -8,7 +8,7 @@ use fdt::node::FdtNode;
 use smp::MAX_CPUS;
 use spin::Once;
 
-use crate::boot::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
+use crate::boot::{BootInfo, MemoryKind, MemoryRegion, PhysRange, VirtioPlace};
 
 const NAME_SIZE: usize = 48;
 /// So many places for virtio devices are looked at: QEMU's machine has 32.
@@ -98,7 +98,7 @@ pub struct Machine {
     /// The PL031 real-time clock.
     pub rtc: Option<PhysRange>,
     pub pci: Option<PciHost>,
-    virtio: [PhysRange; MAX_VIRTIO],
+    virtio: [VirtioPlace; MAX_VIRTIO],
     virtio_count: usize,
 }
 
@@ -123,7 +123,7 @@ impl Machine {
     }
 
     /// The registers of places for virtio devices; there may be none in them.
-    pub fn virtio(&self) -> &[PhysRange] {
+    pub fn virtio(&self) -> &[VirtioPlace] {
         &self.virtio[..self.virtio_count]
     }
 
@@ -215,19 +215,24 @@ fn read_machine(tree: &Fdt) -> Machine {
         pci: tree
             .find_compatible(&["pci-host-ecam-generic"])
             .and_then(|node| read_pci(tree, node)),
-        virtio: [PhysRange::new(0, 0); MAX_VIRTIO],
+        virtio: [VirtioPlace {
+            registers: PhysRange::new(0, 0),
+            interrupt: None,
+        }; MAX_VIRTIO],
         virtio_count: 0,
     };
     let virtio = tree.all_nodes().filter(|node| {
         node.compatible()
             .is_some_and(|names| names.all().any(|name| name == "virtio,mmio"))
     });
-    for (place, registers) in machine
-        .virtio
-        .iter_mut()
-        .zip(virtio.filter_map(|node| ranges(node).next()))
-    {
-        *place = registers;
+    let places = virtio.filter_map(|node| {
+        Some(VirtioPlace {
+            registers: ranges(node).next()?,
+            interrupt: interrupt(node, 0),
+        })
+    });
+    for (place, found) in machine.virtio.iter_mut().zip(places) {
+        *place = found;
         machine.virtio_count += 1;
     }
     let cpus = tree.find_node("/cpus");

@@ -78,6 +78,12 @@ pub fn register_pci_line(
     Ok(number)
 }
 
+/// Has the kernel's `handler` called for the interrupt of a device that no bus lists, by its number in the GIC.
+/// The line masks itself each time, until `unmask`.
+pub fn register_line(number: u32, name: &'static str, handler: Handler) -> Result<(), IrqError> {
+    claim(number, Use::KernelLine, name, Some(handler))
+}
+
 /// There are no vectors for messages.
 pub fn register_message(_name: &'static str, _handler: Handler) -> Result<u8, IrqError> {
     Err(IrqError::NoVector)

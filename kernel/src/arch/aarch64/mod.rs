@@ -55,6 +55,6 @@ pub use user_context::{Registers, UserContext};
 pub const MACHINE_NAME: &str = "aarch64";
 
 /// Returns where registers of virtio devices are.
-pub fn virtio_registers() -> &'static [crate::boot::PhysRange] {
+pub fn virtio_registers() -> &'static [crate::boot::VirtioPlace] {
     device_tree::machine().virtio()
 }

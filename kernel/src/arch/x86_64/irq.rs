@@ -128,6 +128,11 @@ pub fn register_pci_line(
     Err(IrqError::NoSuchInterrupt)
 }
 
+/// Every device of a PC is on a bus.
+pub fn register_line(_number: u32, _name: &'static str, _handler: Handler) -> Result<(), IrqError> {
+    Err(IrqError::NoSuchInterrupt)
+}
+
 fn find_free(uses: &[Use; VECTORS], count: u8) -> Result<u8, IrqError> {
     let is_free = |&first: &u8| {
         let last = first + (count - 1);
@@ -165,7 +170,7 @@ pub fn message(vector: u8) -> (u64, u32) {
 /// Has the kernel's `handler` called for an ISA interrupt, and lets it through.
 pub fn register_isa(isa: u8, name: &'static str, handler: Handler) -> Result<u8, IrqError> {
     let (gsi, is_level, is_active_low) = find_isa(isa);
-    register_line(name, gsi, is_level, is_active_low, Some(handler))
+    route_line(name, gsi, is_level, is_active_low, Some(handler))
 }
 
 fn find_isa(isa: u8) -> (u32, bool, bool) {
@@ -195,13 +200,13 @@ pub fn route(kind: &str, number: u32, name: &'static str) -> Option<Result<u32, 
         ("gsi", None) => (number, true, true),
         _ => return None,
     };
-    let vector = register_line(name, gsi, is_level, is_active_low, None);
+    let vector = route_line(name, gsi, is_level, is_active_low, None);
     Some(vector.map(u32::from))
 }
 
 /// Lets a line through, to the boot CPU. A level-triggered one that only Python handles is masked at each
 /// interrupt, until Python says that the device has been dealt with.
-fn register_line(
+fn route_line(
     name: &'static str,
     gsi: u32,
     is_level: bool,

@@ -62,6 +62,6 @@ pub use user_context::{Registers, UserContext};
 pub const MACHINE_NAME: &str = "x86_64";
 
 /// Returns where registers of virtio devices are that no bus lists: a PC has none.
-pub fn virtio_registers() -> &'static [crate::boot::PhysRange] {
+pub fn virtio_registers() -> &'static [crate::boot::VirtioPlace] {
     &[]
 }
