@@ -460,6 +460,67 @@ def serve_echo(port: int) -> bool:
     return True
 
 
+def serve_back(port: int) -> bool:
+    """Has a server of both IP versions, from now on, send back what it gets, after it has got all."""
+
+    def serve(server: socket.socket) -> None:
+        while True:
+            client, _ = server.accept()
+            with client:
+                data = b"".join(iter(lambda: client.recv(1 << 16), b""))  # noqa: B023 - it is called before the next
+                client.sendall(data)
+
+    server = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    threading.Thread(target=serve, args=(server,), daemon=True).start()
+    return True
+
+
+def name_server() -> str:
+    """Waits until a lease has told of a name server; returns the first that resolvers ask."""
+    while True:
+        with open("/etc/resolv.conf") as file:
+            servers = [words[1] for line in file if (words := line.split())[:1] == ["nameserver"]]
+        if servers and servers[0] != LOCALHOST:
+            return servers[0]
+        time.sleep(0.01)
+
+
+def resolve_by_server(name: str, address: str) -> list[str]:
+    """Plays a name server that knows one address; returns what the resolver finds, and for another name."""
+
+    def serve(server: socket.socket) -> None:
+        # A and AAAA of both names, each asked for once.
+        for _ in range(4):
+            query, client = server.recvfrom(512)
+            end = query.index(0, 12) + 5
+            is_known = query[12 : end - 5] == b"".join(bytes([len(part)]) + part for part in name.encode().split(b"."))
+            answers = is_known and query[end - 4 : end - 2] == b"\0\1"
+            flags = 0x8180 if is_known else 0x8183
+            head = query[:2] + struct.pack("!5H", flags, 1, int(answers), 0, 0)
+            record = b"\xc0\x0c" + struct.pack("!2HIH", 1, 1, 60, 4) + socket.inet_aton(address)
+            server.sendto(head + query[12:end] + (record if answers else b""), client)
+
+    with open("/etc/resolv.conf") as file:
+        before = file.read()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((LOCALHOST, 53))
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        try:
+            with open("/etc/resolv.conf", "w") as file:
+                file.write(f"nameserver {LOCALHOST}\noptions timeout:20 attempts:1\n")
+            found = [str(row[4][0]) for row in socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM)]
+            try:
+                socket.getaddrinfo("other.test", 80)
+            except socket.gaierror as error:
+                found.append("unknown" if error.args[0] == socket.EAI_NONAME else repr(error))
+            thread.join(20)
+        finally:
+            with open("/etc/resolv.conf", "w") as file:
+                file.write(before)
+    return found
+
+
 def interface(name: str) -> dict[str, Any]:
     """Returns what `_hal` tells of an interface; `left` is how many seconds its lease lasts."""
     row = next(row for row in _hal.net_interfaces() if row["name"] == name)

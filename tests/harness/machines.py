@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     qemu: Sequence[str]
     counted: bool
     forwards: Mapping[int, int]
+    networks: Sequence[str]
 
 
 class Machines:

@@ -85,6 +85,7 @@ def command(
     accel: str | None = None,
     counted: bool = False,
     forwards: Mapping[int, int] | None = None,
+    networks: Sequence[str] = (),
 ) -> list[str]:
     """Returns the command that starts a machine of an image that `images.build_images` built.
 
@@ -95,7 +96,7 @@ def command(
     what `-device` says; `qemu` is another QEMU's command, with arguments of its own. A `counted` machine, of
     one CPU, has a clock that counts instructions and skips idle time: nothing that the host does shows in it. With
     `forwards` there is a network card, behind which QEMU plays a network (10.0.2.0/24); ports of the host's own
-    address lead to ports of the machine.
+    address lead to ports of the machine. `networks` are what `-netdev` says, for cards among `devices`.
     """
     number = settings.cpus if cpus is None else cpus
     mib = settings.memory_mib if memory is None else memory_mib(memory)
@@ -116,6 +117,8 @@ def command(
     words += ["-serial", "chardev:console"]
     for device in devices:
         words += ["-device", device]
+    for network in networks:
+        words += ["-netdev", network]
     if forwards is not None:
         rules = [f"hostfwd=tcp:127.0.0.1:{port}-:{inner}" for port, inner in forwards.items()]
         words += ["-netdev", ",".join(["user", "id=network", *rules]), "-device", "virtio-net-pci,netdev=network"]

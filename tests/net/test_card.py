@@ -68,6 +68,10 @@ def test_the_network_gives_an_address(connected: Guest) -> None:
     assert re.search(r"INFO kernel\.net: eth0: 10\.0\.2\.15/24 by DHCP", connected.console.text())
 
 
+def test_the_lease_tells_of_a_name_server(connected: Guest) -> None:
+    assert connected.call("network.name_server") == "10.0.2.3"
+
+
 def test_what_is_sent_out_comes_back_whole(connected: Guest, echo_port: int) -> None:
     connected.call("network.wait_for_address", HOST)
     assert connected.call("network.there_and_back", HOST, echo_port, 2 * MEBIBYTE, timeout=60) is True

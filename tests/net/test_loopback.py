@@ -83,6 +83,10 @@ def test_stock_http_server_answers(guest: Guest) -> None:
     assert guest.call("network.web", 6, timeout=120) == [404, 200, 200, 404, 200, 200]
 
 
+def test_a_name_server_is_asked(guest: Guest) -> None:
+    assert guest.call("network.resolve_by_server", "host.test", "192.0.2.7", timeout=60) == ["192.0.2.7", "unknown"]
+
+
 def test_sockets_are_shown(guest: Guest) -> None:
     assert guest.call("network.sockets_shown", timeout=60) == [
         ["tcp", "ESTABLISHED", ["127.0.0.1", "client"], ["127.0.0.1", 5000], 0, 0],
