@@ -425,6 +425,15 @@ def end_of_connect() -> str:
     return errno.errorcode.get(number, str(number))
 
 
+def send_to_the_silent(host: str, port: int) -> str:
+    """Sends to somebody who never acknowledges it, for half a second; returns how that ends."""
+    TCP_USER_TIMEOUT = 18
+    with socket.create_connection((host, port)) as client:
+        client.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, 500)
+        client.sendall(b"hello?")
+        return failure(client.recv, 1) or "no failure"
+
+
 def open_clients() -> int:
     """Waits until the echo server's clients have gone, but for a minute at most; returns how many have not."""
     deadline = time.monotonic() + 60

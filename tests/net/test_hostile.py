@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -204,6 +205,17 @@ def test_a_reset_ends_a_connection_in_every_state(attacked: Guest, wire: Wire) -
         wire.ping()
         client.reset()
     assert attacked.call("network.open_clients") == 0
+
+
+def test_a_server_that_falls_silent_is_given_up(attacked: Guest, wire: Wire) -> None:
+    answers: list[str] = []
+    call = threading.Thread(target=lambda: answers.append(attacked.call("network.send_to_the_silent", ROUTER, 98)))
+    call.start()
+    syn = wire.segment(lambda segment: segment.dport == 98)
+    wire.packets(frames.tcp(ROUTER, (98, syn.sport), SYN | ACK, 7, syn.end))
+    assert wire.segment(lambda segment: segment.dport == 98 and bool(segment.data)).data == b"hello?"
+    call.join()
+    assert answers == ["ETIMEDOUT"]
 
 
 def test_a_client_that_reads_nothing_holds_up_nobody(attacked: Guest, wire: Wire) -> None:

@@ -1,6 +1,7 @@
 //! One end of a TCP connection, from the first SYN until both ends have let go.
 
 use super::link::Link;
+use super::options::IpOptions;
 use crate::fs::io::{Sink, Source};
 use crate::libc::errno::{Errno, SysResult};
 use alloc::vec;
@@ -16,6 +17,9 @@ pub const BUFFER: usize = 64 * 1024;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
 /// How long a closed connection waits for the other end to close (`tcp_fin_timeout`).
 const FIN_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a closed connection waits for the other end to take more of what is left: about as long as
+/// Linux, whose `tcp_orphan_retries` comes to this.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(100);
 
 /// Makes a socket of smoltcp's.
 pub fn make() -> Socket<'static> {
@@ -50,6 +54,8 @@ pub struct Connection {
     pub is_receive_shut: bool,
     /// The state that waiters have been told of.
     seen: Option<(State, usize, usize)>,
+    /// Since when the other end owes an answer.
+    owes_since: Instant,
 }
 
 impl Connection {
@@ -88,6 +94,7 @@ impl Connection {
             is_send_shut: false,
             is_receive_shut: false,
             seen: None,
+            owes_since: Instant::ZERO,
         }
     }
 
@@ -119,9 +126,16 @@ impl Connection {
 
     /// Takes over what happened; returns the error that the socket has to report, if any, and
     /// whether anything changed.
-    pub fn settle(&mut self, links: &mut [Link], now: Instant) -> (bool, Option<Errno>) {
+    pub fn settle(
+        &mut self,
+        links: &mut [Link],
+        options: &IpOptions,
+        now: Instant,
+    ) -> (bool, Option<Errno>) {
+        let before = self.seen.map_or(0, |(_, _, queue)| queue);
         let was_connecting = self.connecting_until;
         let (is_send_shut, had_ended) = (self.is_send_shut, self.has_ended);
+        let owes_since = self.owes_since;
         let Some(socket) = self.socket(links) else {
             return (false, None);
         };
@@ -134,12 +148,12 @@ impl Connection {
         match state {
             State::Listen | State::SynSent | State::SynReceived => {}
             State::Established | State::FinWait1 | State::FinWait2 => {
-                socket.set_timeout(None);
+                socket.set_timeout(options.patience(socket.send_queue()));
                 self.connecting_until = None;
                 self.was_established = true;
             }
             State::CloseWait | State::LastAck | State::Closing => {
-                socket.set_timeout(None);
+                socket.set_timeout(options.patience(socket.send_queue()));
                 self.connecting_until = None;
                 self.was_established = true;
                 self.has_ended = true;
@@ -157,6 +171,11 @@ impl Connection {
                     } else {
                         Errno::ECONNREFUSED
                     });
+                } else if options
+                    .patience(before)
+                    .is_some_and(|patience| now >= owes_since + patience)
+                {
+                    error = Some(Errno::ETIMEDOUT);
                 } else if !(has_fin && is_send_shut) {
                     // Linux: to who has read the end already, a reset is a broken pipe.
                     error = Some(if had_ended {
@@ -170,6 +189,10 @@ impl Connection {
                 self.connecting_until = None;
                 self.remove(links);
             }
+        }
+        // What is added to what it owes an answer to does not give it more time.
+        if before == 0 || seen.2 < before {
+            self.owes_since = now;
         }
         self.seen = Some(seen);
         (true, error)
@@ -286,9 +309,12 @@ impl Connection {
         } else {
             socket.close();
         }
+        // From now on patience is the orphan's.
+        socket.set_timeout(None);
         Some(Orphan {
             link: self.link,
             handle: self.handle.take()?,
+            seen: None,
             deadline: None,
         })
     }
@@ -298,6 +324,8 @@ impl Connection {
 pub struct Orphan {
     link: usize,
     handle: SocketHandle,
+    /// Its state, and what the other end has not taken yet.
+    seen: Option<(State, usize)>,
     /// When its patience ends.
     pub deadline: Option<Instant>,
 }
@@ -317,15 +345,18 @@ impl Orphan {
     /// Takes over what happened.
     pub fn settle(&mut self, links: &mut [Link], now: Instant) -> Fate {
         let socket: &mut Socket = links[self.link].sockets.get_mut(self.handle);
-        match socket.state() {
+        let patience = match socket.state() {
             State::Closed | State::TimeWait => {
                 links[self.link].dismiss(self.handle);
                 return Fate::Gone;
             }
-            State::FinWait2 => {
-                self.deadline.get_or_insert(now + FIN_PATIENCE);
-            }
-            _ => {}
+            State::FinWait2 => FIN_PATIENCE,
+            _ => ORPHAN_PATIENCE,
+        };
+        let seen = (socket.state(), socket.send_queue());
+        if self.seen != Some(seen) {
+            self.seen = Some(seen);
+            self.deadline = Some(now + patience);
         }
         // Nobody will read what still comes: the other end is told (RFC 1122, section 4.2.2.13).
         if socket.recv_queue() > 0 || self.deadline.is_some_and(|deadline| now >= deadline) {

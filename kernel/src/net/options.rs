@@ -21,6 +21,8 @@ const HOP_LIMIT: u32 = 64;
 /// Seconds of silence before a connection with SO_KEEPALIVE is asked whether it lives (tcp(7)).
 const KEEP_IDLE: u32 = 7200;
 const KEEP_IDLE_MAX: u32 = 32767;
+/// How long the other end may leave what it was sent unacknowledged (`tcp_retries2` comes to this).
+const PATIENCE: Duration = Duration::from_secs(924);
 
 /// Switches by which a receiver asks to be told more of each datagram ([`super::control`]).
 const WISHES: [(u32, u32); 6] = [
@@ -44,6 +46,8 @@ pub struct IpOptions {
     has_quick_ack: AtomicBool,
     hop_limit: AtomicU32,
     keep_idle_seconds: AtomicU32,
+    /// TCP_USER_TIMEOUT; 0: the system's patience.
+    user_timeout_ms: AtomicU32,
     /// A bit for each of [`WISHES`].
     wishes: AtomicU32,
 }
@@ -57,6 +61,7 @@ impl Default for IpOptions {
             has_quick_ack: AtomicBool::new(true),
             hop_limit: AtomicU32::new(HOP_LIMIT),
             keep_idle_seconds: AtomicU32::new(KEEP_IDLE),
+            user_timeout_ms: AtomicU32::new(0),
             wishes: AtomicU32::new(0),
         }
     }
@@ -92,6 +97,16 @@ impl IpOptions {
         flag(&self.has_quick_ack, &other.has_quick_ack);
         number(&self.hop_limit, &other.hop_limit);
         number(&self.keep_idle_seconds, &other.keep_idle_seconds);
+        number(&self.user_timeout_ms, &other.user_timeout_ms);
+    }
+
+    /// Returns how long the other end may leave `queue` bytes unacknowledged; `None`: it owes no answer.
+    pub fn patience(&self, queue: usize) -> Option<Duration> {
+        let patience = match self.user_timeout_ms.load(Ordering::Relaxed) {
+            0 => PATIENCE,
+            ms => Duration::from_millis(ms.into()),
+        };
+        (queue > 0).then_some(patience)
     }
 
     /// Gives a connection the options that it has to know.
@@ -117,6 +132,9 @@ impl IpOptions {
                 u32::from(self.has_quick_ack.load(Ordering::Relaxed))
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => self.keep_idle_seconds.load(Ordering::Relaxed),
+            (TCP, raw::TCP_USER_TIMEOUT) if is_stream => {
+                self.user_timeout_ms.load(Ordering::Relaxed)
+            }
             (TCP, raw::TCP_MAXSEG) if is_stream => (super::device::LOOPBACK_MTU - 40) as u32,
             _ if wish_bit(level, name).is_some() => u32::from(self.wants(level, name)),
             _ => return Err(unknown(level, is_stream)),
@@ -155,11 +173,12 @@ impl IpOptions {
                 self.has_quick_ack.store(number()? != 0, Ordering::Relaxed);
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => {
-                let seconds = number()?.cast_unsigned();
-                if !(1..=KEEP_IDLE_MAX).contains(&seconds) {
-                    return Err(Errno::EINVAL);
-                }
-                self.keep_idle_seconds.store(seconds, Ordering::Relaxed);
+                self.keep_idle_seconds
+                    .store(within(number()?, 1, KEEP_IDLE_MAX)?, Ordering::Relaxed);
+            }
+            (TCP, raw::TCP_USER_TIMEOUT) if is_stream => {
+                let ms = within(number()?, 0, i32::MAX.cast_unsigned())?;
+                self.user_timeout_ms.store(ms, Ordering::Relaxed);
             }
             _ => {
                 let bit = wish_bit(level, name).ok_or(unknown(level, is_stream))?;
@@ -172,6 +191,12 @@ impl IpOptions {
         }
         Ok(())
     }
+}
+
+fn within(number: i32, least: u32, most: u32) -> Result<u32, Errno> {
+    let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
+    let is_within = (least..=most).contains(&number);
+    is_within.then_some(number).ok_or(Errno::EINVAL)
 }
 
 fn unknown(level: u32, is_stream: bool) -> Errno {

@@ -253,7 +253,8 @@ impl Stack {
                 }
                 Role::Idle => continue,
             };
-            let (has_changed, error) = connection.settle(&mut self.links, now);
+            let (has_changed, error) =
+                connection.settle(&mut self.links, &entry.channel.ip_options, now);
             if let Some(errno) = error {
                 entry.channel.options.set_error(errno);
             }

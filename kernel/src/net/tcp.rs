@@ -538,7 +538,12 @@ impl TcpSocket {
                 && let Some(socket) = connection.socket(&mut stack.links)
             {
                 let socket: &mut tcp::Socket = socket;
-                self.channel.ip_options.apply(&self.channel.options, socket);
+                let options = &self.channel.ip_options;
+                options.apply(&self.channel.options, socket);
+                // Until there is an answer to its SYN, patience is the attempt's.
+                if connection.was_established() {
+                    socket.set_timeout(options.patience(socket.send_queue()));
+                }
             }
         });
     }
