@@ -359,10 +359,13 @@ def wait_for_address(peer: str) -> str:
             time.sleep(0.01)
 
 
-def there_and_back(host: str, port: int, size: int) -> bool:
-    """Sends so many bytes to a server that sends them back at the end; tells whether they are the same."""
+def there_and_back(host: str, port: int, size: int, patience: float = 30) -> bool:
+    """Sends so many bytes to a server that sends them back at the end; tells whether they are the same.
+
+    `patience` is how many seconds the sending may take in all, and each wait for what comes back.
+    """
     data = os.urandom(size)
-    with socket.create_connection((host, port), 30) as client:
+    with socket.create_connection((host, port), patience) as client:
         client.sendall(data)
         client.shutdown(socket.SHUT_WR)
         back = b"".join(iter(lambda: client.recv(1 << 16), b""))

@@ -98,6 +98,6 @@ class Wire:
     def _send(self, end: int, frame: bytes) -> None:
         try:
             self._sockets[1 - end].sendto(frame, self._path(1 - end, "machine"))
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionError, FileNotFoundError):
             # The machine has ended, or has not started.
             self.lost[end] += 1

@@ -43,7 +43,7 @@ def wired(machines: Machines) -> Iterator[tuple[Wire, list[Guest]]]:
 def test_what_is_lost_is_sent_again(wired: tuple[Wire, list[Guest]], version: int, size: int) -> None:
     wire, (first, _) = wired
     before = sum(wire.lost)
-    assert first.call("network.there_and_back", ADDRESSES[1][version], PORT, size, timeout=240) is True
+    assert first.call("network.there_and_back", ADDRESSES[1][version], PORT, size, 200, timeout=240) is True
     # Twice so many bytes in frames of 1,514: some of them did get lost.
     frames = 2 * size // 1460
     assert sum(wire.lost) - before > frames * LOSS / 2
