@@ -420,6 +420,11 @@ def start_to_connect(host: str, port: int) -> None:
     _connecting[-1].connect_ex((host, port))
 
 
+def is_connecting() -> bool:
+    """Tells whether the connection last begun is still under way."""
+    return not select.select([], [_connecting[-1]], [], 0)[1]
+
+
 def end_of_connect() -> str:
     """Waits until the connection last begun has failed, or not; returns how."""
     with _connecting.pop() as client:

@@ -129,7 +129,8 @@ def test_a_port_scan_finds_what_is_open(wire: Wire) -> None:
         ports = range(first, first + BURST)
         source = next(_ports)
         wire.packets(*(frames.tcp(STRANGER, (source, port), SYN, 5) for port in ports))
-        for _ in ports:
+        # The machine may say the same again before it is read.
+        while not answers.keys() >= set(ports):
             segment = wire.segment(lambda segment, source=source: segment.dport == source)
             answers[segment.sport] = segment.flags
         wire.packets(frames.tcp(STRANGER, (source, ECHO), RST, 6))
@@ -160,14 +161,12 @@ def test_a_flood_of_syns_leaves_room_for_others(attacked: Guest, wire: Wire) -> 
 
 def test_a_reset_ends_a_connection_in_every_state(attacked: Guest, wire: Wire) -> None:
     # SYN-SENT: the machine calls, nobody is there.
-    for answer in RST | ACK, RST:
-        attacked.call("network.start_to_connect", ROUTER, 99)
-        syn = wire.segment(lambda segment: segment.dport == 99)
-        # A reset without the right acknowledgement is somebody else's (RFC 9293, 3.10.7.3).
-        wire.packets(frames.tcp(ROUTER, (99, syn.sport), answer, 0, syn.end if answer & ACK else 0))
-        wire.ping()
-        if answer & ACK:
-            assert attacked.call("network.end_of_connect") == "ECONNREFUSED"
+    attacked.call("network.start_to_connect", ROUTER, 99)
+    syn = wire.segment(lambda segment: segment.dport == 99)
+    # A reset without the right acknowledgement is somebody else's (RFC 9293, 3.10.7.3).
+    wire.packets(frames.tcp(ROUTER, (99, syn.sport), RST, 0), frames.tcp(ROUTER, (99, syn.sport), RST | ACK, 0, 5))
+    wire.ping()
+    assert attacked.call("network.is_connecting") is True
     wire.packets(frames.tcp(ROUTER, (99, syn.sport), RST | ACK, 0, syn.end))
     assert attacked.call("network.end_of_connect") == "ECONNREFUSED"
     # SYN-RECEIVED.
