@@ -326,7 +326,12 @@ impl Tty {
 
     /// Sends all of `from` through the output modes.
     pub fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        let _writing = self.writing.lock();
+        // Who writes at this moment may wait for a reader.
+        let _writing = if flags.is_nonblocking() {
+            self.writing.try_lock().ok_or(Errno::EAGAIN)?
+        } else {
+            self.writing.lock()
+        };
         let mut piece = [0; OUTPUT_PIECE];
         let mut out = Vec::with_capacity(2 * OUTPUT_PIECE);
         let mut written = 0;
