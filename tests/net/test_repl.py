@@ -247,6 +247,22 @@ def test_as_many_as_there_may_be_are_kept_apart(connect: Connect) -> None:
     assert connect().prompt().startswith("PythonOS kernel shell\n")
 
 
+def test_users_talk_to_each_other(connect: Connect, served: Served) -> None:
+    ann, bob = connect(), TelnetClient(served.port)
+    with bob.socket:
+        bob.expect(b"\x1b[?2004h")
+        bob.send(b"chat.nick('bob')\r\0")
+        bob.expect(b"\x1b[?2004h")
+        ann.prompt()
+        ann.run("chat.nick('ann')\n")
+        assert ann.run("chat.who()\n") == "['ann', 'bob']\n"
+        assert ann.run("number = 1234567; chat.send(number * number)\n") == ""
+        bob.expect(b"\r\nann: %d\r\n" % 1234567**2)
+        bob.send(b"number = 7654321; chat.send(number * number)\r\0")
+        ann.expect(b"\r\nbob: %d\r\n" % 7654321**2)
+    assert served.console.evaluate("'chat' in globals()") == "False"
+
+
 def test_output_arrives_whole(connect: Connect) -> None:
     client = connect()
     client.prompt()
@@ -271,6 +287,8 @@ def test_who_does_not_read_holds_up_nobody_else(connect: Connect, served: Served
         time.sleep(0.5)
         before, count = count, int(other.run("builtins.printed\n"))
     assert served.console.evaluate("6 * 7") == "42"
+    # It misses what is said, too.
+    assert other.run("chat.send('hello')\n") == ""
     # It is still there when somebody reads.
     deaf.send(b"\x03")
     deaf.expect(b"KeyboardInterrupt\n")

@@ -148,6 +148,31 @@ def test_one_that_does_not_read_holds_up_nobody_else(connect: Callable[[], Clien
     assert connect().evaluate("6 * 7") == "42"
 
 
+def test_users_talk_to_each_other(connect: Callable[[], Client]) -> None:
+    ann, bob, deaf = connect(), connect(), connect()
+    ann.send(b"chat.nick('ann')\n")
+    # Each answer says that the session is there.
+    assert [client.evaluate("'chat' in globals()") for client in (ann, bob, deaf)] == ["True"] * 3
+    names = ann.evaluate("chat.who()")
+    assert names.startswith("['ann', 'tcp-") and names.count("tcp-") == 2
+    ann.send("chat.send('grüße \\x1b[2J\\nforged: line')\n".encode())
+    assert b"forged" not in bob.expect("\r\nann: grüße ?[2J?forged: line\r\n".encode())
+    bob.send(b"chat.nick('ann')\n")
+    bob.expect(b"ValueError: somebody is called ann already\n")
+    bob.send(b"chat.nick('a\\nb')\n")
+    bob.expect(b"is no name")
+    # One who does not read misses something, and is waited for by nobody.
+    deaf.send(b"while True: print('x' * 10000)\n\n")
+    time.sleep(0.3)
+    assert ann.evaluate("[chat.send('y' * 1000) for _ in range(1000)] == [None] * 1000") == "True"
+    ann.send(b"exit()\n")
+    ann.rest()
+    bob.send(b"chat.nick('bob')\n")
+    while "'ann'" in (names := bob.evaluate("chat.who()")):
+        time.sleep(0.05)
+    assert names.startswith("['bob', ")
+
+
 @pytest.mark.parametrize("port", [(2, "")], indirect=True)
 def test_too_many_are_told_so(connect: Callable[[], Client]) -> None:
     clients = [connect() for _ in range(2)]

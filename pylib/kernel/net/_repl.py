@@ -60,9 +60,11 @@ Serve = Callable[[int, str, str], None]
 
 def serve_session(terminal_fd: int, terminal: str, name: str) -> None:
     """Runs a session of the shell."""
+    from kernel.net._chat import Chat
     from kernel.shell import Session
 
-    Session(terminal_fd, terminal=terminal, name=name).run()
+    with Chat(terminal_fd, name) as chat:
+        Session(terminal_fd, terminal=terminal, name=name, names={"chat": chat}).run()
 
 
 class _Connection:

@@ -80,6 +80,7 @@ def _overview() -> str:
         "Each explains itself: help('ls') or ls -h\n"
         "sh() opens a shell prompt with pipes, >, >>, <, patterns and &; exit returns.\n"
         "sh('ls | wc') runs one line, run('/path/file.py', ...) a Python file, clear() clears the screen.\n"
+        "Sessions over TCP have a chat: chat.send('hello'), chat.nick('ann'), chat.who().\n"
         "cwd is the current directory; assigning it moves there. exit() or Ctrl-D ends the session.\n"
         "help(object) explains a Python object."
     )
