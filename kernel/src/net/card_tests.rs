@@ -11,8 +11,9 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress,
-    EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpCidr, IpProtocol, Ipv4Address,
-    Ipv4Cidr, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+    EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr,
+    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv4Repr, Ipv6Address, Ipv6Packet, Ipv6Repr,
+    NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, NdiscRouterFlags, UdpPacket, UdpRepr,
 };
 use std::sync::Mutex;
 
@@ -279,7 +280,12 @@ fn what_is_set_by_hand_stays_and_a_stopped_client_keeps_its_address() {
     machine.run(at(1), &mut |frame| serve(frame, &mut Vec::new()));
     let leased = machine.addresses();
     machine.links[2].ask_for_address(false);
-    machine.run(at(1000), &mut |_| panic!("it asks for nothing"));
+    machine.run(at(1000), &mut |frame| {
+        let frame = EthernetFrame::new_checked(frame).unwrap();
+        let is_v6 = frame.ethertype() == EthernetProtocol::Ipv6;
+        assert!(is_v6, "over IPv4 it asks for nothing");
+        None
+    });
     assert_eq!(machine.addresses(), leased);
     assert_eq!(machine.links[2].lease(), None);
     let own = IpCidr::new(IpAddress::v4(192, 0, 2, 1), 28);
@@ -375,4 +381,87 @@ proptest::proptest! {
         machine.run(at(1), &mut |_| None);
         proptest::prop_assert_eq!(machine.counters().rx_packets, 1);
     }
+}
+
+/// Makes a router's advertisement of a network.
+fn advertisement(from: Ipv6Address, lifetime: u64, valid: u64) -> Vec<u8> {
+    let checked = ChecksumCapabilities::default();
+    let to = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let message = Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert {
+        hop_limit: 64,
+        flags: NdiscRouterFlags::empty(),
+        router_lifetime: Duration::from_secs(lifetime),
+        reachable_time: Duration::ZERO,
+        retrans_time: Duration::ZERO,
+        lladdr: Some(ROUTER_MAC.into()),
+        mtu: None,
+        prefix_info: Some(NdiscPrefixInformation {
+            prefix_len: 64,
+            flags: NdiscPrefixInfoFlags::ADDRCONF | NdiscPrefixInfoFlags::ON_LINK,
+            valid_lifetime: Duration::from_secs(valid),
+            preferred_lifetime: Duration::from_secs(valid),
+            prefix: Ipv6Address::new(0xfec0, 0, 0, 0, 0, 0, 0, 0),
+        }),
+    });
+    let header = Ipv6Repr {
+        src_addr: from,
+        dst_addr: to,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: message.buffer_len(),
+        hop_limit: 255,
+    };
+    let mut bytes = vec![0; 40 + message.buffer_len()];
+    header.emit(&mut Ipv6Packet::new_unchecked(&mut bytes));
+    message.emit(
+        &from,
+        &to,
+        &mut Icmpv6Packet::new_unchecked(&mut bytes[40..]),
+        &checked,
+    );
+    ethernet(EthernetProtocol::Ipv6, &bytes)
+}
+
+#[test]
+fn routers_are_asked_for_and_what_they_tell_lasts_as_long_as_they_say() {
+    let mut machine = Machine::new();
+    let mut asked = 0;
+    let mut count = |frame: &[u8]| {
+        let frame = EthernetFrame::new_checked(frame).unwrap();
+        asked += usize::from(frame.ethertype() == EthernetProtocol::Ipv6);
+        None
+    };
+    for seconds in 1..30 {
+        machine.run(at(seconds), &mut count);
+    }
+    assert_eq!(asked, 3);
+    assert_eq!(
+        machine.links[3].next_deadline(at(30)),
+        None,
+        "it has given up"
+    );
+    let router = Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+    let far = Ipv6Address::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+    let alone = machine.links[3].addresses().to_vec();
+    machine.wire.deliver(advertisement(far, 1800, 3600));
+    machine.run(at(30), &mut |_| None);
+    assert_eq!(
+        machine.links[3].addresses(),
+        alone,
+        "it comes from another network"
+    );
+    machine.wire.deliver(advertisement(router, 1800, 3600));
+    machine.run(at(30), &mut |_| None);
+    let own = IpAddress::v6(0xfec0, 0, 0, 0, 0, 0xff, 0xfe00, 1);
+    assert_eq!(
+        machine.links[3].addresses(),
+        [IpCidr::new(own, 64), alone[0]]
+    );
+    assert_eq!(machine.links[3].router(), Some(router.into()));
+    let outside = IpAddress::v6(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9);
+    assert_eq!(link::route(&machine.links, outside), Some((3, own)));
+    assert_eq!(machine.links[3].next_deadline(at(31)), Some(at(30 + 1800)));
+    machine.run(at(30 + 1800), &mut |_| None);
+    assert_eq!(machine.links[3].router(), None);
+    machine.run(at(30 + 3600), &mut |_| None);
+    assert_eq!(machine.links[3].addresses(), alone);
 }

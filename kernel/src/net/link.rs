@@ -4,6 +4,7 @@
 //! must not take IPv6 connections, and a socket without an address in smoltcp means every version.
 
 use super::device::{Device, Way};
+use super::discovery::Discovery;
 use super::header::Header;
 use super::lease::{Event, Lease, LeaseClient};
 use crate::log;
@@ -66,6 +67,8 @@ pub struct Link {
     waiting: VecDeque<SocketHandle>,
     /// What asks for an address.
     dhcp: LeaseClient,
+    /// What routers tell of an IPv6 network.
+    discovery: Option<Discovery>,
     /// Where packets to other networks go.
     router: Option<IpAddress>,
 }
@@ -86,6 +89,7 @@ impl Link {
             is_up: true,
             waiting: VecDeque::new(),
             dhcp: LeaseClient::default(),
+            discovery: None,
             router: None,
         }
     }
@@ -112,6 +116,9 @@ impl Link {
         v4.dhcp.start(&mut v4.sockets);
         let mut v6 = Link::new(index, device, Version::V6, seed.rotate_left(32));
         v6.set_addresses(&[]);
+        if let HardwareAddress::Ethernet(address) = device.hardware_address() {
+            v6.discovery = Some(Discovery::new(address));
+        }
         [v4, v6]
     }
 
@@ -182,6 +189,14 @@ impl Link {
 
     /// Handles one packet that has arrived; tells whether there was one.
     pub fn receive_one(&mut self, devices: &mut [Device], now: Instant) -> bool {
+        if let Some(discovery) = &mut self.discovery
+            && let Some(frame) = devices[self.device].peek(self.version)
+        {
+            let before = (discovery.router(), discovery.addresses().collect());
+            if discovery.hear(frame, now) {
+                self.take_discovered(&before);
+            }
+        }
         let mut way = self.way(devices);
         let result = self
             .interface
@@ -237,10 +252,57 @@ impl Link {
 
     /// Sends what the sockets have to send; tells whether that was anything.
     pub fn send(&mut self, devices: &mut [Device], now: Instant) -> bool {
+        if self.is_up {
+            self.discover(devices, now);
+        }
         let mut way = self.way(devices);
         let result = self.interface.poll_egress(now, &mut way, &mut self.sockets);
         self.sweep();
         matches!(result, PollResult::SocketStateChanged)
+    }
+
+    /// Asks for routers when it is time to, and gives up what they have not told of for too long.
+    fn discover(&mut self, devices: &mut [Device], now: Instant) {
+        let own = self.addresses().iter().find_map(|own| match own.address() {
+            IpAddress::Ipv6(own) => own.is_unicast_link_local().then_some(own),
+            IpAddress::Ipv4(_) => None,
+        });
+        let Some(discovery) = &mut self.discovery else {
+            return;
+        };
+        let from = own.unwrap_or(Ipv6Address::UNSPECIFIED);
+        let device = &mut devices[self.device];
+        if device.has_room()
+            && let Some(frame) = discovery.solicitation(from, now)
+        {
+            device.send(self.version, frame.len(), |bytes| {
+                bytes.copy_from_slice(&frame)
+            });
+        }
+        let before = (discovery.router(), discovery.addresses().collect());
+        if discovery.expire(now) {
+            self.take_discovered(&before);
+        }
+    }
+
+    /// Takes over what routers tell, in place of the router and the addresses that they told of before.
+    fn take_discovered(&mut self, before: &(Option<Ipv6Address>, Vec<Ipv6Cidr>)) {
+        let Some(discovery) = &self.discovery else {
+            return;
+        };
+        let kept = self.addresses().iter().copied();
+        let kept = kept.filter(|own| !before.1.iter().any(|old| *own == IpCidr::Ipv6(*old)));
+        let addresses: Vec<_> = discovery
+            .addresses()
+            .map(IpCidr::Ipv6)
+            .chain(kept)
+            .collect();
+        let router = discovery.router();
+        self.set_addresses(&addresses);
+        // One that was set by hand stays while they tell of none.
+        if router != before.0 {
+            self.set_router(router.map(IpAddress::Ipv6));
+        }
     }
 
     /// Lets go of a connection that is closed or in TIME-WAIT.
@@ -318,7 +380,9 @@ impl Link {
 
     /// Returns when a timer of a socket is due.
     pub fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
-        self.interface.poll_at(now, &self.sockets)
+        let discovery = self.discovery.as_ref().and_then(Discovery::next_deadline);
+        let sockets = self.interface.poll_at(now, &self.sockets);
+        sockets.into_iter().chain(discovery).min()
     }
 }
 

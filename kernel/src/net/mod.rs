@@ -15,6 +15,7 @@ pub mod channel;
 pub mod connection;
 pub mod control;
 pub mod device;
+mod discovery;
 mod frame;
 pub mod header;
 pub mod interfaces;
