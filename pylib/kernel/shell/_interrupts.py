@@ -11,12 +11,12 @@ _THREAD_INTERRUPT = getattr(signal, "SIGSTKFLT", None)
 
 
 #: What Ctrl-C may come as.
-_SIGNALS = [signal.SIGINT] + ([] if _THREAD_INTERRUPT is None else [_THREAD_INTERRUPT])
+SIGNALS = [signal.SIGINT] + ([] if _THREAD_INTERRUPT is None else [_THREAD_INTERRUPT])
 
 
 def allow() -> None:
     """Lets Ctrl-C interrupt the calling thread anywhere; raises `KeyboardInterrupt` if one was held back."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def hold() -> None:
@@ -24,7 +24,7 @@ def hold() -> None:
 
     What a session does by itself, asyncio's bookkeeping say, must not end half-way.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 @contextmanager

@@ -176,6 +176,12 @@ class Session:
                     self._say(str(request.code))
                 return
             except KeyboardInterrupt:
+                # It may have come while interrupts were about to be held back. As in `_run_loop`, no other can
+                # come before this call.
+                try:  # noqa: SIM105  (no call before it)
+                    signal.pthread_sigmask(signal.SIG_BLOCK, _interrupts.SIGNALS)
+                except KeyboardInterrupt:
+                    pass
                 self._say("\nKeyboardInterrupt")
             except LineTooLong as error:
                 self._say(f"\n{error}")
@@ -386,14 +392,17 @@ class Session:
         try:
             _interrupts.allow()
             loop.run_forever()
+            _interrupts.hold()
         except BaseException:
-            # Of two in a row, the second may have interrupted what cleans up after the first.
-            with suppress(KeyboardInterrupt):
-                _interrupts.hold()
+            # Of two in a row, the second may have interrupted what cleans up after the first. A third would
+            # come in at a call of a Python function, `hold` say, before that had done anything.
+            try:  # noqa: SIM105  (`suppress` would be such a call)
+                signal.pthread_sigmask(signal.SIG_BLOCK, _interrupts.SIGNALS)
+            except KeyboardInterrupt:
+                pass
             if (clean_up := getattr(loop, "_run_forever_cleanup", None)) is not None:
                 clean_up()
             raise
-        _interrupts.hold()
 
     def execute(self, code: types.CodeType) -> None:
         """Runs code in the session's namespace, `await` at its top level included."""
