@@ -1,5 +1,6 @@
 """Whom Ctrl-C goes to: on PythonOS a terminal's typed signals may go to one thread."""
 
+import _signal  # type: ignore[import]
 import os
 import signal
 import threading
@@ -14,9 +15,13 @@ _THREAD_INTERRUPT = getattr(signal, "SIGSTKFLT", None)
 SIGNALS = [signal.SIGINT] + ([] if _THREAD_INTERRUPT is None else [_THREAD_INTERRUPT])
 
 
+#: Not `signal.pthread_sigmask`, a Python function around this one: as it begins, a Ctrl-C may come in.
+change_mask = _signal.pthread_sigmask
+
+
 def allow() -> None:
     """Lets Ctrl-C interrupt the calling thread anywhere; raises `KeyboardInterrupt` if one was held back."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    change_mask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def hold() -> None:
@@ -24,7 +29,7 @@ def hold() -> None:
 
     What a session does by itself, asyncio's bookkeeping say, must not end half-way.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    change_mask(signal.SIG_BLOCK, SIGNALS)
 
 
 @contextmanager

@@ -179,7 +179,7 @@ class Session:
                 # It may have come while interrupts were about to be held back. As in `_run_loop`, no other can
                 # come before this call.
                 try:  # noqa: SIM105  (no call before it)
-                    signal.pthread_sigmask(signal.SIG_BLOCK, _interrupts.SIGNALS)
+                    _interrupts.change_mask(signal.SIG_BLOCK, _interrupts.SIGNALS)
                 except KeyboardInterrupt:
                     pass
                 self._say("\nKeyboardInterrupt")
@@ -397,7 +397,7 @@ class Session:
             # Of two in a row, the second may have interrupted what cleans up after the first. A third would
             # come in at a call of a Python function, `hold` say, before that had done anything.
             try:  # noqa: SIM105  (`suppress` would be such a call)
-                signal.pthread_sigmask(signal.SIG_BLOCK, _interrupts.SIGNALS)
+                _interrupts.change_mask(signal.SIG_BLOCK, _interrupts.SIGNALS)
             except KeyboardInterrupt:
                 pass
             if (clean_up := getattr(loop, "_run_forever_cleanup", None)) is not None:
