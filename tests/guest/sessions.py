@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import select
 import threading
 import time
@@ -25,7 +26,7 @@ class User:
         self.session = Session(os.ttyname(terminal), terminal="dumb", name=name)
         os.close(terminal)
         self.thread = self.session.start()
-        self._shown = ""
+        self.shown = ""
         self.expect(_PROMPT)
 
     def __enter__(self) -> User:
@@ -44,12 +45,18 @@ class User:
     def expect(self, text: str, timeout: float = 20.0) -> str:
         """Waits until `text` is shown; returns what was shown before it since the last call."""
         deadline = time.monotonic() + timeout
-        while text not in self._shown:
+        while text not in self.shown:
             ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{text!r} was not shown within {timeout} s, but {self._shown[-300:]!r}"
-            self._shown += os.read(self._master, 65536).decode(errors="replace")
-        before, _, self._shown = self._shown.partition(text)
+            assert ready, f"{text!r} was not shown within {timeout} s, but {self.shown[-300:]!r}"
+            self.shown += os.read(self._master, 65536).decode(errors="replace")
+        before, _, self.shown = self.shown.partition(text)
         return before.replace("\r\n", "\n")
+
+    def take(self, seconds: float) -> None:
+        """Takes what is shown meanwhile."""
+        deadline = time.monotonic() + seconds
+        while select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            self.shown += os.read(self._master, 65536).decode(errors="replace")
 
     def run(self, line: str, timeout: float = 20.0) -> str:
         """Types a line; returns what it prints, without its echo."""
@@ -133,6 +140,27 @@ def survives(data_size: int) -> list[str]:
         user.expect(word[::-1])
         user.expect(_PROMPT)
         return [said.strip(), user.run("1+1")]
+
+
+def interrupts_in_a_row(rounds: int) -> int:
+    """Types Ctrl-C several times in a row, many times, a sum in between; returns how often it then still computes."""
+    chance = random.Random(rounds)
+    answers = 0
+    with User("impatient") as user:
+        for number in range(rounds):
+            for _ in range(60):
+                for _ in range(chance.choice((2, 3, 4, 5, 8))):
+                    user.send(b"\x03")
+                    time.sleep(max(0.0, chance.random() - 0.5) * 0.002)
+                if chance.random() < 0.3:
+                    user.send(b"1+1\r")
+                user.take(chance.random() * 0.004)
+            # The last Ctrl-C may yet throw away what is typed after it: as a user would, again.
+            while str(number + 1001) not in user.shown:
+                user.send(f"\rprint({number + 1} + 1000)\r".encode())
+                user.take(1)
+            answers += 1
+    return answers
 
 
 def paste(count: int) -> str:

@@ -119,6 +119,10 @@ def test_long_lines_and_garbage_leave_a_session_usable(guest: Guest) -> None:
     assert answer == "2\n"
 
 
+def test_interrupts_in_a_row_leave_a_session_usable(guest: Guest) -> None:
+    assert guest.call("sessions.interrupts_in_a_row", 4, timeout=200) == 4
+
+
 def test_pasted_lines_arrive_whole(guest: Guest) -> None:
     assert guest.call("sessions.paste", 200, timeout=120) == f"{sum(range(200))}\n"
 

@@ -8,8 +8,11 @@ import errno
 import io
 import os
 import select
+import signal
 from collections.abc import Callable
 from typing import Protocol, TextIO
+
+from kernel.shell import _interrupts
 
 #: What a terminal that edits lines itself takes of one (`MAX_CANON` of the kernel, its newline
 #: included): it drops the rest, so a line of this length is not what was typed.
@@ -67,13 +70,18 @@ class TtyInput:
         if self._returned:
             data, self._returned = self._returned[:size], self._returned[size:]
             return data
+        # What `is_ready` saw, a Ctrl-C may have thrown away: then this waits, and has to end by the next one.
+        mask = _interrupts.change_mask(signal.SIG_BLOCK, ())
         try:
+            _interrupts.change_mask(signal.SIG_UNBLOCK, _interrupts.SIGNALS)
             return os.read(self.fd, size)
         except OSError as error:
             # The other side of a terminal has gone.
             if error.errno == errno.EIO:
                 return b""
             raise
+        finally:
+            _interrupts.change_mask(signal.SIG_SETMASK, mask)
 
     def give_back(self, data: bytes) -> None:
         """Puts bytes before those that come next."""
