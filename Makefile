@@ -6,7 +6,7 @@ HARNESS := sh tests/harness/start.sh
 export SMP_CPUS MEM ACCEL TARGET_ARCH PYTHONOS_FREE_THREADING REPL_HOST_PORT FILE_HOST_PORT
 
 .DEFAULT_GOAL := build
-.PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test bench iso stop connect \
+.PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test test-cpython bench iso stop connect \
         clean cleanall fmt check clippy mypy ruff cargo-test compare loom
 
 build: ## build the image and the initrd (what plain `make` does)
@@ -41,6 +41,9 @@ test-arm64: ## the same with machines of 64-bit ARM alone
 
 boot-test: ## the tests that boot machines alone, of one architecture; PYTEST_ARGS="-k name" picks
 	@$(HARNESS) boot-test
+
+test-cpython: ## CPython's regression tests as conformance suite (hours); ARGS="--only test_os" picks
+	@$(HARNESS) test-cpython $(ARGS)
 
 bench: ## measure against Linux in the same QEMU; results below build/bench/
 	@$(HARNESS) bench

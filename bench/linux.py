@@ -16,7 +16,7 @@ import shutil
 import stat
 import subprocess
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -292,7 +292,7 @@ def _initramfs(libraries: images.Libraries, python: Path, output: Path) -> None:
     work = output.parent / "linux-initramfs"
     shutil.rmtree(work, ignore_errors=True)
     entries = []
-    for name, mode, data in read_cpio((libraries.library / "library.cpio").read_bytes()):
+    for name, mode, data in image.read_cpio((libraries.library / "library.cpio").read_bytes()):
         if stat.S_ISREG(mode) and name in wanted:
             path = work / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -335,17 +335,3 @@ def _modules(libraries: images.Libraries, at: str) -> set[str]:
         result |= {f"{at}/{name}", f"{at}/{path.with_suffix('.pyc')}"}
         result.add(f"{at}/{path.parent / '__pycache__' / path.stem}.cpython-314.pyc")
     return result
-
-
-def read_cpio(data: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """Yields name, mode and contents of what a newc archive holds."""
-    position = 0
-    while data[position : position + 6] == b"070701":
-        fields = [int(data[position + 6 + 8 * i : position + 14 + 8 * i], 16) for i in range(13)]
-        mode, size, name_size = fields[1], fields[6], fields[11]
-        name = data[position + 110 : position + 110 + name_size].rstrip(b"\0").decode()
-        start = (position + 110 + name_size + 3) // 4 * 4
-        if name == "TRAILER!!!":
-            return
-        yield name, mode, data[start : start + size]
-        position = (start + size + 3) // 4 * 4

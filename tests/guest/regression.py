@@ -7,6 +7,7 @@ that would start one skip the test that makes them.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import time
@@ -29,6 +30,7 @@ class Result(unittest.TestResult):
         self.skips: list[tuple[str, str]] = []
         self.broken: list[tuple[str, str]] = []
         self.expected = 0
+        self.passed = 0
         self.slowest: list[tuple[float, str]] = []
         self._began = 0.0
 
@@ -40,6 +42,10 @@ class Result(unittest.TestResult):
     def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)
         self.slowest = sorted([*self.slowest, (round(time.monotonic() - self._began, 2), test.id())])[-3:]
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        super().addSuccess(test)
+        self.passed += 1
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         super().addSkip(test, reason)
@@ -122,25 +128,42 @@ def run(name: str, only: Collection[str] = (), without: Collection[str] = ()) ->
         try:
             suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{name}")
         except unittest.SkipTest as reason:
-            return {"ran": 0, "skips": [(name, str(reason))], "broken": [], "expected": 0, "seconds": 0, "slowest": []}
-        if only or without:
-            found = {each for each, _ in tests(suite)}
-            unknown = {*only, *without} - found
-            assert not unknown, f"no such classes in {name}: {unknown}"
-            chosen = set(only) or found - set(without)
-            suite = unittest.TestSuite(test for each, test in tests(suite) if each in chosen)
-        suite.run(result)
+            result.skips.append((name, str(reason)))
+        else:
+            if only or without:
+                found = {each for each, _ in tests(suite)}
+                unknown = {*only, *without} - found
+                assert not unknown, f"no such classes in {name}: {unknown}"
+                chosen = set(only) or found - set(without)
+                suite = unittest.TestSuite(test for each, test in tests(suite) if each in chosen)
+            suite.run(result)
     os.chdir(home)
     support.gc_collect()
     forget(name)
     return {
         "ran": result.testsRun,
+        "passed": result.passed,
         "skips": result.skips,
         "broken": result.broken,
         "expected": result.expected,
         "seconds": round(time.monotonic() - began, 1),
         "slowest": result.slowest,
     }
+
+
+def conform(name: str, limit: float) -> dict[str, Any]:
+    """Runs module `test.<name>` as `python -m test <name>` does: without resources that are asked for by name.
+
+    After `limit` seconds every thread's stack is shown, for who waits for the result.
+    """
+    from test import support
+
+    support.use_resources = {}
+    faulthandler.dump_traceback_later(limit, exit=False)
+    try:
+        return run(name)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def forget(name: str) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import connect, images, iso, qemu, setup
+from harness import conformance, connect, images, iso, qemu, setup
 from harness.paths import BUILD, REPOSITORY
 from harness.progress import Progress, StepFailed, run
 from harness.settings import BadSetting, Settings, read, tested
@@ -159,6 +159,14 @@ def bench(settings: Settings) -> int:
     return subprocess.run([sys.executable, script, *sys.argv[2:]], cwd=REPOSITORY, check=False).returncode
 
 
+def test_cpython(settings: Settings) -> int:
+    """Builds, then runs CPython's regression tests in machines and on this one."""
+    progress = Progress(1)
+    progress.next("set-up")
+    setup.ensure("test", progress, settings.arch)
+    return conformance.main(settings, sys.argv[2:])
+
+
 def mypy(settings: Settings) -> int:
     """Checks the types of the Python sources."""
     progress = Progress(1)
@@ -233,6 +241,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "stop": stop,
     "bench": bench,
     "boot-test": boot_test,
+    "test-cpython": test_cpython,
     "iso": write_iso,
     "test": test,
     "loom": loom,

@@ -65,6 +65,20 @@ def write_cpio(entries: list[Entry], output: Path) -> None:
         file.write(b"\0" * (-position % PAGE))
 
 
+def read_cpio(data: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Yields name, mode and contents of what a newc archive holds."""
+    position = 0
+    while data[position : position + 6] == b"070701":
+        fields = [int(data[position + 6 + 8 * i : position + 14 + 8 * i], 16) for i in range(13)]
+        mode, size, name_size = fields[1], fields[6], fields[11]
+        name = data[position + 110 : position + 110 + name_size].rstrip(b"\0").decode()
+        start = (position + 110 + name_size + 3) // 4 * 4
+        if name == "TRAILER!!!":
+            return
+        yield name, mode, data[start : start + size]
+        position = (start + size + 3) // 4 * 4
+
+
 def tree(folder: Path, at: str, *, leave_out: tuple[str, ...] = ()) -> Iterator[Entry]:
     """Yields what lies below `folder` as it shall appear below `at`, in order."""
     for directory, folders, files in os.walk(folder):

@@ -30,6 +30,10 @@ class ConsoleError(AssertionError):
     """The console did not show what was expected; the message ends with its tail."""
 
 
+class MachineEnded(ConsoleError):
+    """The machine ended before the console showed what was expected."""
+
+
 class GuestError(AssertionError):
     """A function called in the guest raised an exception; the message is its traceback."""
 
@@ -91,7 +95,7 @@ class Console:
         try:
             self._process.stdin.write(data)
         except BrokenPipeError:
-            raise self._failure("the machine ended before it could be typed to") from None
+            raise self._failure("the machine ended before it could be typed to", MachineEnded) from None
 
     def expect(self, pattern: str | bytes, timeout: float = 30.0) -> re.Match[bytes]:
         """Waits until the regular expression matches what was printed since the last match.
@@ -108,7 +112,7 @@ class Console:
                     self._position = match.end()
                     return match
                 if self._ended:
-                    raise self._failure(f"the machine ended while {pattern!r} was awaited")
+                    raise self._failure(f"the machine ended while {pattern!r} was awaited", MachineEnded)
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise self._failure(f"{pattern!r} did not appear within {timeout:g} s")
@@ -179,7 +183,7 @@ class Console:
             with self._changed:
                 self._errors += data
 
-    def _failure(self, what: str) -> ConsoleError:
+    def _failure(self, what: str, kind: type[ConsoleError] = ConsoleError) -> ConsoleError:
         status = self._process.poll()
         state = "still running" if status is None else f"ended with status {status}"
         with self._changed:
@@ -187,7 +191,7 @@ class Console:
             errors = self._errors.decode(errors="replace").splitlines()[-TAIL_LINES:]
         tail = "\n".join(f"    {line!r}"[:400] for line in lines)
         said = "\n".join(f"    {line}" for line in errors)
-        return ConsoleError(
+        return kind(
             f"{what}; the machine is {state}; the end of its console:\n{tail}"
             + (f"\nQEMU said:\n{said}" if said else "")
         )
