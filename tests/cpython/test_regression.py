@@ -14,7 +14,7 @@ import queue
 import re
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from harness import qemu, settings
+from harness.expectations import of_build
 from harness.machines import Machines, Shape
 from harness.serial import Guest
 from harness.settings import Settings
@@ -191,15 +192,16 @@ def test_module(runner: Runner, chosen: Settings, name: str) -> None:
     if name in runner.counted:
         counted = runner.counted[name].result()
         outcome = {key: outcome[key] + counted[key] for key in ("ran", "broken", "skips")}
-    causes = EXPECTED["failures"].get(name, {})
+    causes = of_build(EXPECTED["failures"].get(name, {}), chosen)
     unexplained = {test: trace for test, trace in outcome["broken"] if test not in causes}
     assert not unexplained, "\n\n".join(f"{test}\n{trace}" for test, trace in unexplained.items())
     assert sorted(set(causes) - {test for test, _ in outcome["broken"]}) == [], "listed as failing, but passes"
-    skips = [(test, reason) for test, reason in outcome["skips"] if not is_explained(reason)]
+    reasons = of_build(EXPECTED["skips"], chosen)
+    skips = [(test, reason) for test, reason in outcome["skips"] if not is_explained(reason, reasons)]
     assert skips == []
-    assert outcome["ran"] == RAN[name]
+    assert outcome["ran"] == of_build(RAN, chosen)[name]
 
 
-def is_explained(reason: str) -> bool:
-    """Returns whether expected.toml gives a cause for a skip with this reason."""
-    return any(re.fullmatch(pattern, reason, re.DOTALL) for pattern in EXPECTED["skips"])
+def is_explained(reason: str, reasons: Iterable[str]) -> bool:
+    """Returns whether one of the reasons of expected.toml matches that of a skip."""
+    return any(re.fullmatch(pattern, reason, re.DOTALL) for pattern in reasons)
