@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import image, images, qemu, settings
+from harness.expectations import of_build
 from harness.images import Images
 from harness.machines import AGENT
 from harness.paths import BUILD, REPOSITORY
@@ -90,13 +91,15 @@ class System:
     limit: float
 
 
-def expectations() -> Expectations:
-    """Reads what is left out and what is expected."""
+def expectations(chosen: Settings) -> Expectations:
+    """Reads what is left out and what is expected of a build."""
     ours = tomllib.loads((CPYTHON_TESTS / "conformance.toml").read_text())
     both = tomllib.loads((CPYTHON_TESTS / "expected.toml").read_text())
-    skips = [(re.compile(pattern, re.DOTALL), cause) for pattern, cause in (ours["skips"] | both["skips"]).items()]
+    reasons = of_build(ours["skips"] | both["skips"], chosen)
+    skips = [(re.compile(pattern, re.DOTALL), cause) for pattern, cause in reasons.items()]
     excluded = {name: reason for reason, names in ours["excluded"].items() for name in names}
-    return Expectations(excluded, ours["limits"], ours["failures"], skips)
+    failures = {name: of_build(causes, chosen) for name, causes in ours["failures"].items()}
+    return Expectations(excluded, ours["limits"], failures, skips)
 
 
 def modules(folder: Path) -> list[str]:
@@ -135,7 +138,7 @@ def main(chosen: Settings, arguments: Sequence[str]) -> int:
     parser.add_argument("--again", action="store_true", help="run modules that have a result of this build too")
     options = parser.parse_args(arguments)
     found = images.build_images(chosen, tests=True)
-    expected = expectations()
+    expected = expectations(chosen)
     folder = BUILD / "conformance" / chosen.arch
     names = modules(found.folder / "cpython" / "Lib" / "test")
     unknown = sorted({*expected.excluded, *expected.limits, *expected.failures} - set(names))

@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import conformance
+from harness import conformance, settings
 from harness.conformance import Expectations, Runner, System
 from harness.serial import Guest
 from harness.settings import BadSetting
@@ -129,8 +130,10 @@ def test_only_takes_modules_and_packages_and_refuses_what_is_not_there() -> None
         conformance.choose(names, ["test_a", "test_x"])
 
 
-def test_the_list_of_expectations_is_well_formed() -> None:
-    expected = conformance.expectations()
+@pytest.mark.parametrize("free_threading", [True, False])
+def test_the_list_of_expectations_is_well_formed(free_threading: bool) -> None:
+    expected = conformance.expectations(replace(settings.read({}), free_threading=free_threading))
     assert not set(expected.excluded) & {*expected.limits, *expected.failures}
     assert all(cause for causes in expected.failures.values() for cause in causes.values())
     assert expected.cause_of_skip("no processes on PythonOS")
+    assert bool(expected.cause_of_skip("GIL disabled")) is free_threading
