@@ -72,7 +72,7 @@ ERRORS: list[tuple[str, list[str], str]] = [
     ("find", ["nope"], f"find: nope: {NOT_THERE}\n"),
     ("find", ["-size", "3"], "find: -size: no such test (try `find --help`)\n"),
     ("find", ["-type", "x"], "find: -type: x: no such value\n"),
-    ("date", ["today"], "date: today: a format begins with +; the clock cannot be set\n"),
+    ("date", ["today"], "date: today: a format begins with +; net.ntp(server) sets the clock\n"),
     ("sleep", ["long"], "sleep: long: not a time in seconds\n"),
     ("sleep", ["nan"], "sleep: nan: not a time in seconds\n"),
     ("kill", ["999999999"], "kill: 999999999: No such thread\n"),
