@@ -13,6 +13,8 @@ import traceback
 PORT = 5000
 #: Clients that wait there to be let in or sent away.
 BACKLOG = 64
+#: How long their server rests when it has failed, in seconds.
+REST_S = 1.0
 
 
 def main() -> int:
@@ -56,11 +58,14 @@ def _serve_network() -> None:
     import select
     import socket
     import threading
+    import time
 
     from kernel import log, net
 
     def listen() -> socket.socket:
-        return socket.create_server(("", PORT), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        listener = socket.create_server(("", PORT), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        log.info(f"TCP REPL listening on port {PORT}", target="kernel.net")
+        return listener
 
     try:
         access = net.read_access()
@@ -71,7 +76,6 @@ def _serve_network() -> None:
         # The console works without.
         log.error(f"no Python shell over TCP: {error}", target="kernel.net")
         return
-    log.info(f"TCP REPL listening on port {PORT}", target="kernel.net")
     if access.is_token_made:
         log.info(f"its token is {access.token}", target="kernel.net")
 
@@ -81,11 +85,27 @@ def _serve_network() -> None:
             try:
                 select.select([listener], [], [])
                 net.Server(listener, access).run()
-            except OSError as error:
-                log.error(f"the Python shell over TCP starts again: {error}", target="kernel.net")
+            except Exception as error:
+                log.exception(error, "the Python shell over TCP starts again", target="kernel.net")
+                listener = renew(listener)
+                # Whatever it was may still be so. Who comes meanwhile waits in line.
+                time.sleep(REST_S)
+
+    def renew(listener: socket.socket) -> socket.socket:
+        """Returns what listens: a new socket if somebody, a session say, has closed the one there was."""
+        while True:
+            try:
+                if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and listener.getsockname()[1] == PORT:
+                    return listener
+            except OSError:
+                pass
             # Its number may be another's by now.
             listener.detach()
-            listener = listen()
+            try:
+                return listen()
+            except OSError as error:
+                log.error(f"nothing listens on port {PORT}: {error}", target="kernel.net")
+                time.sleep(REST_S)
 
     threading.Thread(target=serve, args=(listener,), name="repl", daemon=True).start()
 

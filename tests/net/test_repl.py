@@ -170,6 +170,13 @@ def test_what_is_piped_in_is_answered_to_its_end(connect: Connect) -> None:
     assert (shown.count(b">>> 42\n"), shown.count(b"'lastlast'\n")) == (100, 1)
 
 
+def test_what_a_pipe_has_started_is_waited_for(connect: Connect) -> None:
+    client = connect()
+    client.send(b"import time; time.sleep(2.5); 6 * 7\n")
+    client.socket.shutdown(socket.SHUT_WR)
+    assert b">>> 42\n" in client.rest()
+
+
 def test_ctrl_c_interrupts_that_session_alone(connect: Connect, served: Served) -> None:
     loops, sleeps = connect(), connect()
     for client, lines in ((loops, "while True: pass\n\n"), (sleeps, "import time; time.sleep(1000)\n")):
@@ -326,6 +333,18 @@ def test_who_goes_ends_what_runs(connect: Connect, served: Served) -> None:
         served.wait_until_alone()
 
 
+def test_a_plain_client_that_goes_ends_what_runs(connect: Connect, served: Served) -> None:
+    for lines in (b"while True: pass\n\n", b"import time; time.sleep(1000)\n"):
+        client = connect()
+        client.prompt()
+        client.send(b"print('begun', flush=True)\n" + lines)
+        client.expect(b"begun\n>>> ")
+        # No pipe has run dry: its user looked at that for a while.
+        time.sleep(1.5)
+        client.socket.close()
+        served.wait_until_alone()
+
+
 def test_connections_leave_nothing_behind(served: Served) -> None:
     def come_and_go(count: int) -> None:
         for number in range(count):
@@ -379,6 +398,20 @@ def token(guarded: Served) -> bytes:
     match = re.search(r"INFO kernel\.net: its token is (\w{24})\n", guarded.console.text())
     assert match is not None
     return match[1].encode()
+
+
+def test_sessions_are_served_again_when_one_has_closed_every_file(machines: Machines) -> None:
+    port = free_port()
+    with machines.prompt(Shape(append=("repl.listen=user-net",)), forwards={port: PORT}) as console:
+        client = Client(port)
+        with client.socket:
+            client.prompt()
+            client.send(b"import os; os.closerange(3, 1000)\n")
+            console.expect(r"INFO kernel\.net: TCP REPL listening on port 5000\r?\n", PATIENCE)
+        client = Client(port)
+        with client.socket:
+            client.prompt()
+            assert client.run("6 * 7\n") == "42\n"
 
 
 def test_who_has_the_token_is_let_in(guarded: Served, token: bytes) -> None:

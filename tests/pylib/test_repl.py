@@ -7,14 +7,19 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from fake_hal import FakeHal
 
 from harness.paths import REPOSITORY
+from kernel.net import _repl
 from kernel.net._access import Access, BadOption, read
+from kernel.net._repl import Server
 from kernel.net._telnet import Telnet
 
 #: A process of its own: its sessions change what `sys.stdout` is.
@@ -139,6 +144,103 @@ def test_a_client_that_goes_ends_its_session(connect: Callable[[], Client]) -> N
         while int(watcher.evaluate(alive)) > 1:
             assert time.monotonic() < deadline, line
             time.sleep(0.05)
+
+
+@contextmanager
+def serving(serve: Callable[[int, str, str], None]) -> Iterator[Callable[[], Client]]:
+    """Serves terminals by `serve` in this process; gives what connects to them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        server = Server(listener, Access(), serve)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(server.stop)
+        number = listener.getsockname()[1]
+
+        def make() -> Client:
+            client = Client(number)
+            stack.callback(client.socket.close)
+            return client
+
+        yield make
+
+
+def echo_keys(fd: int, terminal: str, name: str) -> None:
+    """Writes every key in hexadecimal digits until all that may be the end of input has come, or the terminal goes."""
+    ends = 0
+    with suppress(OSError):
+        tty.setraw(fd)
+        os.write(fd, b"ready ")
+        while ends < 8 and (key := os.read(fd, 1)):
+            os.write(fd, key.hex().encode() + b" ")
+            ends += key == b"\4"
+
+
+def keep_echoing_keys(fd: int, terminal: str, name: str) -> None:
+    """The same, but the first end of input is no reason to go: something runs that does not read."""
+    for _ in range(2):
+        echo_keys(fd, terminal, name)
+
+
+def test_a_user_who_has_waited_and_goes_interrupts_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_repl, "_HANG_UP_DELAY", 0.05)
+    with serving(keep_echoing_keys) as connect:
+        client = connect()
+        client.expect(b"ready ")
+        client.send(b"x")
+        client.expect(b"78 ")
+        time.sleep(0.1)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest() == b"04 " * 8 + b"ready 03 " + b"04 " * 8
+
+
+def test_a_pipe_that_runs_dry_interrupts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_repl, "_HANG_UP_DELAY", 30.0)
+    with serving(echo_keys) as connect:
+        client = connect()
+        client.expect(b"ready ")
+        time.sleep(0.1)
+        client.send(b"x")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest() == b"78 " + b"04 " * 8
+
+
+def test_an_error_ends_one_connection_and_is_logged(hal: FakeHal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: _repl._Connection) -> None:
+        if self.name == "tcp-1":
+            raise ZeroDivisionError("in the server")
+        receive(self)
+
+    receive = _repl._Connection.receive
+    monkeypatch.setattr(_repl._Connection, "receive", fail)
+    with serving(echo_keys) as connect:
+        first, second = connect(), connect()
+        for client in (first, second):
+            client.expect(b"ready ")
+        first.send(b"x")
+        # Closed with something unread.
+        with pytest.raises(ConnectionResetError):
+            first.rest()
+        second.send(b"y")
+        second.expect(b"79 ")
+    lines = [line for _, target, line in hal.lines if target == "kernel.net"]
+    assert (lines[0], lines[-1]) == ("tcp-1 has to end", "ZeroDivisionError: in the server")
+
+
+def test_the_server_outlives_an_error_of_its_own(hal: FakeHal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Server) -> set[_repl._Connection]:
+        monkeypatch.setattr(Server, "_accept", accept)
+        raise MemoryError
+
+    accept = Server._accept
+    monkeypatch.setattr(Server, "_accept", fail)
+    monkeypatch.setattr(_repl, "_PAUSE", 0.01)
+    with serving(echo_keys) as connect:
+        connect().expect(b"ready ")
+    assert [line for _, _, line in hal.lines if "goes on" in line or line == "MemoryError"] == [
+        "the Python shell over TCP rests and goes on",
+        "MemoryError",
+    ]
 
 
 def test_one_that_does_not_read_holds_up_nobody_else(connect: Callable[[], Client]) -> None:

@@ -9,15 +9,17 @@ so a client that does not read makes its own session wait and nobody else's.
 
 import errno
 import fcntl
+import math
 import os
+import select
 import selectors
 import socket
 import struct
 import termios
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from kernel.net._access import Access
@@ -29,8 +31,12 @@ LIMIT: Final = 64
 PATIENCE: Final = 0.15
 #: How long one that does may take to say what its terminal is.
 TELNET_PATIENCE: Final = 2.0
-#: How long nobody is let in when the machine has run out of what a connection needs.
+#: How long nobody is let in when the machine has run out of what a connection needs, and how long the server rests
+#: when it failed for a reason of its own.
 _PAUSE: Final = 1.0
+#: How long a plain client must have sent nothing for its end of input to be taken for its user's leaving, and how long
+#: what runs may go on then, in seconds.
+_HANG_UP_DELAY: Final = 1.0
 #: Clients at once that have not given the token yet.
 STRANGERS: Final = 8
 #: How long a client may take to give it, and how long it waits for the answer to a wrong one, in seconds.
@@ -67,6 +73,12 @@ def serve_session(terminal_fd: int, terminal: str, name: str) -> None:
         Session(terminal_fd, terminal=terminal, name=name, names={"chat": chat}).run()
 
 
+def _log_failure(error: Exception, what: str) -> None:
+    from kernel import log
+
+    log.exception(error, what, target="kernel.net")
+
+
 class _Connection:
     """One client: its socket, and the terminal of its session. The server's thread uses it."""
 
@@ -90,6 +102,8 @@ class _Connection:
         self.to_socket = bytearray(b"token: " if self.is_stranger else b"")
         #: Something was typed that the session has, or will have.
         self._has_typed = False
+        #: When something last went from the client to the session.
+        self._moved = time.monotonic()
         #: The client sends nothing more; the session writes nothing more.
         self.has_input_ended = self.has_output_ended = False
 
@@ -122,8 +136,13 @@ class _Connection:
         if not data:
             self.has_input_ended = True
             self.begin()
+            if not self.to_terminal and time.monotonic() - self._moved > _HANG_UP_DELAY:
+                # No pipe has run dry, which would show right after the last of what was in it: a user who had been
+                # waiting has gone. A socket that is closed and one that has only nothing more to send look the same.
+                self.deadline = time.monotonic() + _HANG_UP_DELAY
             self.to_terminal += _END_OF_INPUT
             return
+        self._moved = time.monotonic()
         data = self._take_commands(data)
         if self.is_stranger:
             data = self._take_token(data)
@@ -186,6 +205,9 @@ class _Connection:
         """Does what is to be done when `deadline` has passed."""
         if self.is_stranger:
             self.send_away(self._farewell or b"PythonOS: no token has come\r\n")
+        elif self.has_input_ended:
+            self.deadline = None
+            self._interrupt()
         else:
             self.begin()
 
@@ -249,6 +271,7 @@ class _Connection:
             # The session has ended.
             count = len(self.to_terminal)
         del self.to_terminal[:count]
+        self._moved = time.monotonic()
 
     def read_terminal(self) -> None:
         """Takes what the session has written."""
@@ -283,12 +306,17 @@ class _Connection:
             self.send_away(b"")
             self.to_socket.clear()
             return
+        self.deadline = None
         self.has_input_ended = self.has_output_ended = True
+        self._interrupt()
+        self.to_socket.clear()
+
+    def _interrupt(self) -> None:
+        """Ends what the session runs as Ctrl-C does, and its input."""
         with suppress(OSError, termios.error):
             # Ctrl-C finds room whatever was typed ahead.
             termios.tcflush(self.terminal, termios.TCOFLUSH)
-            os.write(self.terminal, b"\x03\x04")
-        self.to_socket.clear()
+            os.write(self.terminal, b"\x03" + _END_OF_INPUT)
 
     @property
     def is_over(self) -> bool:
@@ -356,7 +384,10 @@ class Server:
         self._access = access
         self._serve = serve
         self._limit = limit
-        self._selector = selectors.DefaultSelector()
+        #: The connections. `_poll` waits for it, the listener and the pipe: unlike an epoll, which forgets what somebody
+        #: closes, it keeps hold of them meanwhile and complains of their numbers afterwards.
+        self._selector = selectors.EpollSelector()
+        self._poll = select.poll()
         self._connections: set[_Connection] = set()
         #: Those with a deadline.
         self._waiting: set[_Connection] = set()
@@ -381,10 +412,17 @@ class Server:
             if not self._listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise OSError(errno.EBADF, "nothing listens")
             self._listener.setblocking(False)
-            self._selector.register(self._listener, selectors.EVENT_READ)
-            self._selector.register(self._wake_reader, selectors.EVENT_READ)
-            while self._serve_once():
-                pass
+            for fd in (self._listener.fileno(), self._selector.fileno(), self._wake_reader):
+                self._poll.register(fd, select.POLLIN)
+            while not self._is_stopped:
+                try:
+                    self._serve_once()
+                except OSError:
+                    raise
+                except Exception as error:
+                    # No memory, say: at once it would be the same again.
+                    _log_failure(error, "the Python shell over TCP rests and goes on")
+                    time.sleep(_PAUSE)
         finally:
             if not self._is_stopped:
                 _lost.append(self)
@@ -398,38 +436,41 @@ class Server:
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
-    def _serve_once(self) -> bool:
-        """Waits for something to do and does it; false once `stop` was called."""
+    def _serve_once(self) -> None:
+        """Waits for something to do and does it."""
         deadlines = [connection.deadline for connection in self._waiting if connection.deadline is not None]
         deadlines += [client.deadline for client in self._leaving]
         if self._pause_end is not None:
             deadlines.append(self._pause_end)
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         touched: set[_Connection] = set()
-        for key, events in self._selector.select(timeout):
-            if key.fileobj is self._listener:
-                touched |= self._accept()
-            elif key.fileobj == self._wake_reader:
-                if not self._is_stopped:
-                    raise OSError(errno.EBADF, "the server's descriptors are others' now")
-                return False
-            elif isinstance(key.data, _Leaving):
+        ready = dict(self._poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
+        is_lost = any(events & ~select.POLLIN for events in ready.values())
+        if is_lost or (self._wake_reader in ready and not self._is_stopped):
+            # They are closed, or what has their numbers now is none of ours.
+            raise OSError(errno.EBADF, "the server's descriptors are others' now")
+        if self._listener.fileno() in ready:
+            touched |= self._accept()
+        for key, events in self._selector.select(0) if self._selector.fileno() in ready else ():
+            if isinstance(key.data, _Leaving):
                 if key.data.is_gone():
                     self._forget(key.data)
             else:
                 connection: _Connection = key.data
                 touched.add(connection)
-                self._move(connection, key.fileobj is connection.socket, events)
+                with self._responsible_for(connection):
+                    self._move(connection, key.fileobj is connection.socket, events)
         now = time.monotonic()
         if self._pause_end is not None and self._pause_end <= now:
             self._pause_end = None
-            self._selector.register(self._listener, selectors.EVENT_READ)
+            self._poll.register(self._listener, select.POLLIN)
         for client in [client for client in self._leaving if client.deadline <= now]:
             self._forget(client)
         for connection in self._waiting:
             if connection.deadline is not None and connection.deadline <= now:
-                connection.expire()
                 touched.add(connection)
+                with self._responsible_for(connection):
+                    connection.expire()
         for connection in touched:
             if connection.deadline is None:
                 self._waiting.discard(connection)
@@ -440,7 +481,17 @@ class Server:
             else:
                 self._watch(connection.socket, connection.wanted_of_socket(), connection)
                 self._watch(connection.terminal, connection.wanted_of_terminal(), connection)
-        return True
+
+    @contextmanager
+    def _responsible_for(self, connection: _Connection) -> Iterator[None]:
+        """Has an error in what is done for a connection end that connection, and no other."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            _log_failure(error, f"{connection.name} has to end")
+            connection.hang_up()
 
     def _move(self, connection: _Connection, is_socket: bool, events: int) -> None:
         if events & selectors.EVENT_READ:
@@ -460,7 +511,7 @@ class Server:
                 raise
             if error.errno in _SHORTAGES:
                 # The client waits in line; to look again at once would find the same.
-                self._selector.unregister(self._listener)
+                self._poll.unregister(self._listener)
                 self._pause_end = time.monotonic() + _PAUSE
             # Otherwise it has gone again.
             return set()
