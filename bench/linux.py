@@ -4,7 +4,8 @@ The kernel is Debian's cloud kernel in the form that QEMU enters as it does ours
 with a PVH note on x86_64, a plain Image on arm64. The interpreter is made of the very objects
 of our image, linked with stock musl. The initramfs holds only the modules that the benchmarks
 import. On the command line: no mitigations, no probing of the TSC on x86_64, and on arm64 no
-move to a random address, which the entry by PVH does not make either.
+move to a random address, which the entry by PVH does not make either. Where the network is measured
+there are the drivers of its card, too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ from harness.store import Inputs, build
 HERE = Path(__file__).parent
 GUEST = REPOSITORY / "tests" / "guest"
 STEPS = 4
+#: The drivers of a virtio network card on PCI, in the order in which they need each other.
+NETWORK_MODULES = (
+    "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio", "virtio_pci", "failover",
+    "net_failover", "virtio_net",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +63,18 @@ class Linux:
 
     kernel: Path
     initramfs: Path
+    network_initramfs: Path
     version: str
     tuning: tuple[str, ...]
 
-    def command(self, settings: Settings, cpus: int, memory: str, python_argv: list[str]) -> list[str]:
+    def command(
+        self, settings: Settings, cpus: int, memory: str, python_argv: list[str], has_network: bool = False
+    ) -> list[str]:
         """Returns the QEMU command line: ours, with another kernel in it."""
-        words = qemu.command(settings, cpus=cpus, memory=memory, tests=False)
+        words = qemu.command(settings, cpus=cpus, memory=memory, tests=False, forwards={} if has_network else None)
         line = " ".join([*self.tuning, "rdinit=/init", "--", *(qemu.quote(word) for word in python_argv)])
-        for option, value in (("-kernel", str(self.kernel)), ("-initrd", str(self.initramfs)), ("-append", line)):
+        initramfs = self.network_initramfs if has_network else self.initramfs
+        for option, value in (("-kernel", str(self.kernel)), ("-initrd", str(initramfs)), ("-append", line)):
             words[words.index(option) + 1] = value
         return words
 
@@ -82,7 +92,12 @@ def prepare(settings: Settings) -> Linux:
     initramfs = results(settings) / "linux-initramfs.img"
     initramfs.parent.mkdir(parents=True, exist_ok=True)
     _initramfs(libraries, python, initramfs)
-    return Linux(kernel / "kernel", initramfs, (kernel / "version").read_text(), distribution.tuning)
+    # The kernel unpacks several archives after one another.
+    modules = results(settings) / "linux-modules.img"
+    image.write_cpio(image.parents(_module_entries(kernel)), modules)
+    network_initramfs = results(settings) / "linux-network-initramfs.img"
+    network_initramfs.write_bytes(initramfs.read_bytes() + modules.read_bytes())
+    return Linux(kernel / "kernel", initramfs, network_initramfs, (kernel / "version").read_text(), distribution.tuning)
 
 
 def results(settings: Settings) -> Path:
@@ -91,8 +106,8 @@ def results(settings: Settings) -> Path:
 
 
 def _kernel(distribution: Distribution, progress: Progress) -> Path:
-    """Returns the folder with `kernel` and `version`, by apt: the mirror keeps only the newest."""
-    place = cache() / f"linux-reference-{distribution.name}"
+    """Returns the folder with `kernel`, `modules` and `version`, by apt: the mirror keeps only the newest."""
+    place = cache() / f"linux-reference-network-{distribution.name}"
     if (place / "version").is_file():
         return place
     partial = place.with_name(f"{place.name}.part")
@@ -112,6 +127,10 @@ def _kernel(distribution: Distribution, progress: Progress) -> Path:
         run(["dpkg-deb", "-x", archive, partial / "root"], log)
         (packed,) = (partial / "root" / "boot").glob("vmlinuz-*")
         (partial / "kernel").write_bytes(unpack_kernel(packed.read_bytes()))
+        (partial / "modules").mkdir()
+        for name in NETWORK_MODULES:
+            (module,) = (partial / "root").rglob(f"{name}.ko")
+            shutil.copy(module, partial / "modules")
         (partial / "version").write_text(packed.name.removeprefix("vmlinuz-"))
         for folder in ("root", "apt"):
             shutil.rmtree(partial / folder)
@@ -311,6 +330,14 @@ def _initramfs(libraries: images.Libraries, python: Path, output: Path) -> None:
     image.write_cpio(image.parents(entries), output)
 
 
+def _module_entries(kernel: Path) -> list[image.Entry]:
+    """Returns the drivers of a network card as the initramfs has them: linux-init.c loads them by their numbers."""
+    return [
+        image.Entry(f"modules/{number}", stat.S_IFREG | 0o644, kernel / "modules" / f"{name}.ko")
+        for number, name in enumerate(NETWORK_MODULES)
+    ]
+
+
 def _modules(libraries: images.Libraries, at: str) -> set[str]:
     """Returns the files of the library that the benchmarks import, as the initramfs names them.
 
@@ -319,7 +346,7 @@ def _modules(libraries: images.Libraries, at: str) -> set[str]:
     code = (
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "import benchmarks, random, statistics, itertools\n"
+        "import benchmarks, network_speed, random, statistics, itertools\n"
         "for m in list(sys.modules.values()):\n"
         "    f = getattr(m, '__file__', None) or getattr(m, '__origname__', '')\n"
         "    f and print(f)\n"

@@ -11,12 +11,13 @@ from typing import Any
 from harness.serial import Console
 
 BENCHMARKS = "/tests/benchmarks.py"
+NETWORK = "/tests/network_speed.py"
 FIRST = "/tests/first.py"
 #: Seconds that one machine may take over all figures.
 TIMEOUT = 900
 
-#: Returns the command that starts a machine: CPUs, memory, arguments of Python.
-Command = Callable[[int, str, list[str]], list[str]]
+#: Returns the command that starts a machine: CPUs, memory, arguments of Python, whether it has a network card.
+Command = Callable[[int, str, list[str], bool], list[str]]
 
 
 @dataclass
@@ -42,15 +43,25 @@ class System:
 
 def boot(system: System, cpus: int, memory: str) -> None:
     """Measures the time from the start of QEMU to the first statement in Python."""
-    with Console(system.command(cpus, memory, [FIRST])) as console:
+    with Console(system.command(cpus, memory, [FIRST], False)) as console:
         first = console.expect(r"@first\r?\n", 120)
         system.add(f"boot_{cpus}_cpus", "s", [round(console.seconds_until(first), 4)])
 
 
 def suite(system: System, cpus: int, memory: str, repeats: int, names: list[str]) -> None:
     """Takes all figures of tests/guest/benchmarks.py once in a machine of its own."""
+    _collect(system, cpus, system.command(cpus, memory, [BENCHMARKS, str(repeats), *names], False))
+
+
+def network_suite(system: System, cpus: int, memory: str, port: int, repeats: int, names: list[str]) -> None:
+    """Takes all figures of tests/guest/network_speed.py; the peer has that port of the host."""
+    _collect(system, cpus, system.command(cpus, memory, [NETWORK, str(port), str(repeats), *names], True))
+
+
+def _collect(system: System, cpus: int, command: list[str]) -> None:
+    """Adds the figures that a machine prints."""
     suffix = "" if cpus == 2 else f"_{cpus}_cpus"
-    with Console(system.command(cpus, memory, [BENCHMARKS, str(repeats), *names])) as console:
+    with Console(command) as console:
         deadline = time.monotonic() + TIMEOUT
         while True:
             line = console.expect(r"^@(figure \{.*\}|end)\r?\n", deadline - time.monotonic())[1].decode()

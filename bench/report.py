@@ -17,7 +17,7 @@ from harness.qemu import BINARIES, CPUS, MACHINES, accelerator
 from harness.settings import Settings
 
 #: Units in which more is better.
-MORE_IS_BETTER = {"x"}
+MORE_IS_BETTER = {"x", "MiB/s", "1/s"}
 
 
 def machine(settings: Settings) -> dict[str, str]:
@@ -110,5 +110,5 @@ def plot(systems: list[System], folder: Path) -> None:
         axes.invert_yaxis()
         axes.set_xlabel(unit)
         axes.legend()
-        figure.savefig(folder / f"{unit}.png", dpi=120)
+        figure.savefig(folder / f"{unit.replace('/', ' per ')}.png", dpi=120)
         pyplot.close(figure)

@@ -1,8 +1,8 @@
 """`make bench`: boots PythonOS and Linux in turn, measures both, prints the table.
 
 Options: `--boots N` and `--suites N` say how often each system is booted for the time to the
-first statement and for the other figures; `--no-linux` leaves the reference out; names of
-figures after the options take only those.
+first statement and for the other figures; those of the network are taken once in each of as many
+boots again. `--no-linux` leaves the reference out; names of figures after the options take only those.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
 from bench import linux, report
-from bench.measure import System, boot, suite
+from bench.measure import System, boot, network_suite, suite
+from bench.peer import Peer
 from harness import images, qemu, settings
 from harness.paths import BUILD
 from harness.progress import StepFailed
@@ -25,6 +26,8 @@ MEMORY = "1G"
 #: CPUs of the machines whose boots are measured, and of those that take the other figures.
 BOOT_CPUS = (1, 2, 4)
 SUITE_CPUS = (2, 4)
+#: CPUs of those that the network is measured with.
+NETWORK_CPUS = (1, 2)
 
 
 def main() -> int:
@@ -44,8 +47,9 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
 
-    def ours(cpus: int, memory: str, argv: list[str]) -> list[str]:
-        return qemu.command(chosen, cpus=cpus, memory=memory, python_argv=argv, tests=False)
+    def ours(cpus: int, memory: str, argv: list[str], has_network: bool) -> list[str]:
+        forwards: dict[int, int] | None = {} if has_network else None
+        return qemu.command(chosen, cpus=cpus, memory=memory, python_argv=argv, tests=False, forwards=forwards)
 
     systems = [System("PythonOS", ours)]
     about = {**report.machine(chosen), "memory": MEMORY, "threads": "free" if chosen.free_threading else "GIL"}
@@ -57,18 +61,26 @@ def main() -> int:
     def say(what: str) -> None:
         print(f"[{time.monotonic() - began:5.0f} s] {what}", file=sys.stderr, flush=True)
 
+    network = [name for name in arguments.names if name.startswith("net_")]
+    plain = [name for name in arguments.names if name not in network]
     # In turn, so that a change of the host's speed meets both.
     for number in range(arguments.boots):
         for cpus in BOOT_CPUS:
             for system in systems:
                 say(f"boot {number + 1}/{arguments.boots}: {system.name}, {cpus} CPUs")
                 boot(system, cpus, MEMORY)
-    for number in range(arguments.suites):
+    for number in range(arguments.suites if plain or not network else 0):
         for cpus in SUITE_CPUS:
-            names = arguments.names or ([] if cpus == 2 else ["memory_used", *SCALING])
+            names = plain or ([] if cpus == 2 else ["memory_used", *SCALING])
             for system in systems:
                 say(f"figures {number + 1}/{arguments.suites}: {system.name}, {cpus} CPUs")
                 suite(system, cpus, MEMORY, arguments.repeats, names)
+    with Peer() as peer:
+        for number in range(arguments.suites if network or not plain else 0):
+            for cpus in NETWORK_CPUS:
+                for system in systems:
+                    say(f"network {number + 1}/{arguments.suites}: {system.name}, {cpus} CPUs")
+                    network_suite(system, cpus, MEMORY, peer.port, 1, network)
     results = linux.results(chosen)
     print(report.write(systems, about, results))
     print(f"written to {results.relative_to(BUILD.parent)}/")
