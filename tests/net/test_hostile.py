@@ -19,6 +19,10 @@ from net.frames import ACK, FIN, PSH, ROUTER, RST, STRANGER, SYN, Segment, Wire
 
 #: A port of the machine where what comes is sent back.
 ECHO = 7
+#: A port of the machine where datagrams are counted.
+COUNTER = 8
+#: The flag of an IPv4 fragment that is not the last.
+MORE = 0x2000
 #: Frames on their way at a time: the machine's card has room for so many answers, and some more.
 BURST = 16
 #: What a machine may have less afterwards.
@@ -44,6 +48,7 @@ def attacked(machines: Machines, wire: Wire) -> Iterator[Guest]:
         wire.wait(lambda packet: packet[9] == frames.UDP and b"\x35\x01\x03" in packet)
         guest.call("network.wait_for_address", ROUTER)
         guest.call("network.serve_echo", ECHO)
+        guest.call("datagrams.count_datagrams", COUNTER)
         yield guest
 
 
@@ -276,14 +281,13 @@ def test_frames_that_make_no_sense_are_dropped(wire: Wire) -> None:
 
 
 def test_fragments_are_kept_by_nobody(wire: Wire) -> None:
-    more = 0x2000
     whole = frames.tcp(ROUTER, (1, ECHO), SYN, 1)[20:]
     for number in range(500):
         packets = (
             # The first part of much; a last part alone; parts that lie over each other; one that ends past 64 KiB.
-            frames.ip(ROUTER, frames.UDP, bytes(1480), fragment=more, number=number),
+            frames.ip(ROUTER, frames.UDP, bytes(1480), fragment=MORE, number=number),
             frames.ip(STRANGER, frames.UDP, bytes(100), fragment=185, number=number),
-            frames.ip(ROUTER, frames.TCP, whole, fragment=more, number=number),
+            frames.ip(ROUTER, frames.TCP, whole, fragment=MORE, number=number),
             frames.ip(ROUTER, frames.TCP, whole[8:], fragment=0x2001, number=number),
             frames.ip(ROUTER, frames.ICMP, bytes(1480), fragment=0x1FFF, number=number),
         )
@@ -291,3 +295,58 @@ def test_fragments_are_kept_by_nobody(wire: Wire) -> None:
         if number % 12 == 0:
             wire.ping()
     wire.ping()
+
+
+def pieces(data: bytes, number: int, cuts: list[int], source: str = ROUTER) -> list[bytes]:
+    """Cuts a datagram to the machine's counter of datagrams at these places."""
+    whole = frames.udp(source, (1, COUNTER), data)[20:]
+    ends = [*cuts, len(whole)]
+    found = []
+    for start, end in zip([0, *cuts], ends, strict=True):
+        place = start // 8 | (MORE if end < len(whole) else 0)
+        found.append(frames.ip(source, frames.UDP, whole[start:end], fragment=place, number=number))
+    return found
+
+
+def test_fragments_make_a_packet_or_nothing(attacked: Guest, wire: Wire) -> None:
+    data = bytes(4000)
+    cuts = [1480, 2960]
+    first, second, third = pieces(data, 1, cuts)
+    # In any order, and twice.
+    wire.packets(third, first, third, second)
+    # A whole one in pieces of 8 bytes.
+    wire.packets(*pieces(bytes(100), 2, list(range(8, 108, 8))))
+    # One piece lies over another: nothing comes of it, whatever follows.
+    overlapping = pieces(data, 3, [1472, 2960])
+    other = pieces(data, 3, cuts)
+    wire.packets(overlapping[0], other[0], overlapping[2])
+    wire.packets(pieces(data, 4, cuts)[0], frames.ip(ROUTER, frames.UDP, bytes(1480), fragment=MORE | 92, number=4))
+    # Of another sender, or with another number, a piece is of another packet.
+    wire.packets(pieces(data, 5, cuts)[0], *pieces(data, 5, cuts, STRANGER)[1:])
+    wire.packets(pieces(data, 6, cuts)[0], *pieces(data, 7, cuts)[1:])
+    # Two ends; a piece past the end; one that is not in units of 8; one without bytes.
+    wire.packets(pieces(data, 8, cuts)[2], pieces(data, 8, [1480])[1])
+    wire.packets(pieces(data, 9, cuts)[2], frames.ip(ROUTER, frames.UDP, bytes(8), fragment=MORE | 600, number=9))
+    wire.packets(frames.ip(ROUTER, frames.UDP, bytes(9), fragment=MORE, number=10))
+    wire.packets(frames.ip(ROUTER, frames.UDP, b"", fragment=MORE, number=11))
+    wire.ping()
+    # A datagram of its own, after which all the others have been dealt with.
+    wire.packets(frames.udp(ROUTER, (1, COUNTER), b"the end"))
+    found = attacked.call("datagrams.heard_until", 7, timeout=60)
+    assert found == [4000, 100, 7]
+
+
+def test_first_fragments_without_end_are_bounded(attacked: Guest, wire: Wire) -> None:
+    # More than any machine may keep: each of its own packet, and all of one.
+    for number in range(1200):
+        wire.packets(frames.ip(STRANGER, frames.UDP, bytes(1480), fragment=MORE, number=number))
+        if number % BURST == 0:
+            wire.ping()
+    for start in range(1, 1200):
+        wire.packets(frames.ip(STRANGER, frames.UDP, bytes(8), fragment=MORE | start, number=5000))
+        if start % BURST == 0:
+            wire.ping()
+    # There is room for others all the same.
+    wire.packets(*pieces(bytes(5000), 60000, [1480, 2960, 4440]))
+    wire.packets(frames.udp(ROUTER, (1, COUNTER), b"the end"))
+    assert attacked.call("datagrams.heard_until", 7, timeout=60) == [5000, 7]

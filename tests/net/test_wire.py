@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -36,6 +37,7 @@ def wired(machines: Machines) -> Iterator[tuple[Wire, list[Guest]]]:
                 settings = {"dhcp": False, "addresses": [f"{v4}/24", f"{v6}/64"]}
                 assert guest.call("network.configure", "eth0", settings) is None
             assert second.call("network.serve_back", PORT) is True
+            assert second.call("datagrams.serve_datagrams", PORT) is True
             yield wire, [first, second]
 
 
@@ -57,3 +59,36 @@ def test_what_arrives_is_what_was_sent_but_for_the_lost(wired: tuple[Wire, list[
     # The wire lost many of the frames, and the machines none that it did not.
     assert rows[1]["rx_packets"] <= rows[0]["tx_packets"] - wire.lost[0] // 2
     assert rows[0]["rx_packets"] <= rows[1]["tx_packets"] - wire.lost[1] // 2
+
+
+@contextmanager
+def lossless(wire: Wire) -> Iterator[None]:
+    """Has nothing get lost for a while: nobody sends a datagram again."""
+    wire.loss = 0
+    try:
+        yield
+    finally:
+        wire.loss = LOSS
+
+
+@pytest.mark.parametrize("version", [0, 1], ids=["IPv4", "IPv6"])
+def test_datagrams_longer_than_a_frame_arrive_whole(wired: tuple[Wire, list[Guest]], version: int) -> None:
+    wire, (first, _) = wired
+    other = ADDRESSES[1][version]
+    # The longest that goes in one frame, one more, what takes three, and the longest of all.
+    in_one, longest = (1472, 65507) if version == 0 else (1452, 65487)
+    sizes = [in_one, in_one + 1, 3000, longest]
+    with lossless(wire):
+        before = wire.carried[0]
+        assert first.call("datagrams.come_back", other, PORT, sizes, timeout=240) == sizes
+        # So many frames, and somebody may have asked for an Ethernet address.
+        least = 1 + 2 + 3 + -(-longest // 1480)
+        assert least <= wire.carried[0] - before <= least + 8
+        assert first.call("datagrams.long_ping", other, 20001, timeout=60) is True
+        assert first.call("datagrams.whole_only", other, PORT, in_one + 1, timeout=60) == {
+            "at first": 1,
+            "no peer": "ENOTCONN",
+            "mtu": 1500,
+            "whole": "EMSGSIZE",
+            "cut up": in_one + 1,
+        }

@@ -1,9 +1,12 @@
 //! Network interfaces from below: what packets go through, as smoltcp sees it. That is the memory of `lo`, or a
 //! network card.
 
+use super::fragments::{self, Outcome, Reassembly};
 use super::frame::{self, Sorted};
 use super::link::Version;
 use super::packet::Seen;
+use super::segment_size;
+use crate::libc::random;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -13,16 +16,20 @@ use smoltcp::phy::{
     self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, RxToken, TxToken,
 };
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress};
+use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress};
 
+/// The longest packet that sockets send, IP header included.
+pub const PACKET_MAX: usize = 65535;
 /// The longest packet on `lo`, IP header included.
-pub const LOOPBACK_MTU: usize = 65535;
+pub const LOOPBACK_MTU: usize = PACKET_MAX;
 /// The longest packet on Ethernet (IEEE 802.3), IP header included.
 pub const ETHERNET_MTU: usize = 1500;
 /// Bytes of an Ethernet header.
 pub const ETHERNET_HEADER: usize = 14;
 /// How many frames of one IP version may wait while those of the other are handled.
 const WAITING_MAX: usize = 64;
+/// How many fragments may wait until the card has room; the longest packet is 46.
+const UNSENT_MAX: usize = 64;
 /// How many frames may wait to be shown to packet sockets.
 const SEEN_MAX: usize = 256;
 
@@ -71,7 +78,47 @@ pub struct Counters {
 enum Kind {
     /// What is sent comes back. It is the kernel's memory: nothing is lost, so nothing needs a checksum.
     Loopback,
-    Card(Box<dyn Card>),
+    Card(Box<Ethernet>),
+}
+
+/// A card, and the fragments that come and go through it.
+struct Ethernet {
+    card: Box<dyn Card>,
+    /// What has arrived in part, by IP version.
+    arriving: [Reassembly; 2],
+    /// Fragments that the card had no room for yet, the headroom in front of each.
+    unsent: VecDeque<Vec<u8>>,
+}
+
+impl Ethernet {
+    /// Gives the card what waits, as far as there is room.
+    fn send_waiting(&mut self, counters: &mut Counters) {
+        while self.card.has_room()
+            && let Some(frame) = self.unsent.pop_front()
+        {
+            counters.sent(frame.len() - self.card.headroom(), self.card.send(frame));
+        }
+    }
+
+    /// Tells whether a frame is for this machine, or for many.
+    fn is_addressed(&self, frame: &[u8]) -> bool {
+        EthernetFrame::new_checked(frame).is_ok_and(|frame| {
+            let to = frame.dst_addr();
+            to.0 == self.card.mac() || to.is_multicast()
+        })
+    }
+}
+
+impl Counters {
+    /// Counts a frame that was sent, or was not.
+    fn sent(&mut self, len: usize, is_sent: bool) {
+        if is_sent {
+            self.tx_packets += 1;
+            self.tx_bytes += len as u64;
+        } else {
+            self.tx_dropped += 1;
+        }
+    }
 }
 
 /// A network interface: a way for packets out of this machine, or back into it.
@@ -82,6 +129,8 @@ pub struct Device {
     pub counters: Counters,
     /// Whether it is in use. What arrives at one that is not is forgotten.
     pub is_up: bool,
+    /// When [`Device::attend`] was called last.
+    now: Instant,
     kind: Kind,
     /// Packets or frames that have arrived, by IP version.
     waiting: [VecDeque<Vec<u8>>; 2],
@@ -95,6 +144,7 @@ impl Device {
             name,
             counters: Counters::default(),
             is_up: true,
+            now: Instant::ZERO,
             kind,
             waiting: Default::default(),
             seen: None,
@@ -134,14 +184,19 @@ impl Device {
 
     /// Makes the interface of a card.
     pub fn ethernet(name: String, card: Box<dyn Card>) -> Self {
-        Device::new(name, Kind::Card(card))
+        let ethernet = Ethernet {
+            card,
+            arriving: [Version::V4, Version::V6].map(Reassembly::new),
+            unsent: VecDeque::new(),
+        };
+        Device::new(name, Kind::Card(Box::new(ethernet)))
     }
 
     /// Returns its address on the link.
     pub fn hardware_address(&self) -> HardwareAddress {
         match &self.kind {
             Kind::Loopback => HardwareAddress::Ip,
-            Kind::Card(card) => HardwareAddress::Ethernet(EthernetAddress(card.mac())),
+            Kind::Card(own) => HardwareAddress::Ethernet(EthernetAddress(own.card.mac())),
         }
     }
 
@@ -155,18 +210,40 @@ impl Device {
 
     /// Has the card, if there is one, interrupt when more arrives.
     pub fn rearm(&mut self) {
-        if let Kind::Card(card) = &mut self.kind {
-            card.rearm();
+        if let Kind::Card(own) = &mut self.kind {
+            own.card.rearm();
         }
+    }
+
+    /// Does what is due: fragments leave that the card had no room for, and those are given up whose rest never came.
+    pub fn attend(&mut self, now: Instant) {
+        self.now = now;
+        if let Kind::Card(own) = &mut self.kind {
+            own.send_waiting(&mut self.counters);
+            own.arriving
+                .iter_mut()
+                .for_each(|arriving| arriving.expire(now));
+        }
+    }
+
+    /// Returns when it is to be attended to again.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let Kind::Card(own) = &self.kind else {
+            return None;
+        };
+        // A card does not tell when it has room.
+        let sending = (!own.unsent.is_empty()).then_some(self.now);
+        let arriving = own.arriving.iter().filter_map(Reassembly::deadline);
+        arriving.chain(sending).min()
     }
 
     /// Returns the packet or frame of a version that comes next.
     pub fn peek(&mut self, version: Version) -> Option<&[u8]> {
         while self.waiting[version as usize].is_empty() {
-            let Kind::Card(card) = &mut self.kind else {
+            let Kind::Card(own) = &mut self.kind else {
                 return None;
             };
-            let frame = card.receive()?;
+            let frame = own.card.receive()?;
             self.arrive(frame);
         }
         self.waiting[version as usize].front().map(Vec::as_slice)
@@ -188,17 +265,46 @@ impl Device {
         counters.rx_packets += 1;
         counters.rx_bytes += frame.len() as u64;
         match frame::sort(&frame) {
-            Sorted::For(version) => {
-                let waiting = &mut self.waiting[version as usize];
-                if waiting.len() < WAITING_MAX {
-                    waiting.push_back(frame);
-                } else {
-                    counters.rx_dropped += 1;
-                }
-            }
+            Sorted::For(version) => match self.assemble(version, frame) {
+                Outcome::Whole(frame) => self.wait(version, frame),
+                Outcome::Waits => {}
+                Outcome::Malformed => self.counters.rx_errors += 1,
+            },
             // Nobody here speaks it, as most of what switches tell each other.
             Sorted::Other => {}
             Sorted::Malformed => counters.rx_errors += 1,
+        }
+    }
+
+    /// Puts a fragment to the others of its packet.
+    fn assemble(&mut self, version: Version, frame: Vec<u8>) -> Outcome {
+        let Kind::Card(own) = &mut self.kind else {
+            return Outcome::Whole(frame);
+        };
+        let is_arp = EthernetFrame::new_unchecked(&frame).ethertype() == EthernetProtocol::Arp;
+        if is_arp || !own.is_addressed(&frame) {
+            return Outcome::Whole(frame);
+        }
+        let len = frame.len();
+        match own.arriving[version as usize].add(frame, self.now) {
+            // What was in pieces can be looked into only now.
+            Outcome::Whole(whole)
+                if whole.len() != len && frame::sort(&whole) != Sorted::For(version) =>
+            {
+                Outcome::Malformed
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Has a frame wait until its version is handled.
+    fn wait(&mut self, version: Version, mut frame: Vec<u8>) {
+        segment_size::limit(&mut frame, self.mtu());
+        let waiting = &mut self.waiting[version as usize];
+        if waiting.len() < WAITING_MAX {
+            waiting.push_back(frame);
+        } else {
+            self.counters.rx_dropped += 1;
         }
     }
 
@@ -206,7 +312,10 @@ impl Device {
     pub fn has_room(&mut self) -> bool {
         match &mut self.kind {
             Kind::Loopback => true,
-            Kind::Card(card) => card.has_room(),
+            Kind::Card(own) => {
+                own.send_waiting(&mut self.counters);
+                own.unsent.is_empty() && own.card.has_room()
+            }
         }
     }
 
@@ -230,32 +339,57 @@ impl Device {
     ) -> R {
         let headroom = match &self.kind {
             Kind::Loopback => 0,
-            Kind::Card(card) => card.headroom(),
+            Kind::Card(own) => own.card.headroom(),
         };
         let mut packet = vec![0; headroom + len];
         let result = fill(&mut packet[headroom..]);
         if !self.is_up {
             return result;
         }
-        self.show(true, sender, &packet[headroom..]);
-        if matches!(self.kind, Kind::Loopback) {
-            self.show(false, None, &packet);
+        let mtu = self.mtu();
+        let frames = match &self.kind {
+            Kind::Loopback => vec![packet],
+            Kind::Card(_) if len <= ETHERNET_HEADER + mtu => {
+                segment_size::limit(&mut packet[headroom..], mtu);
+                vec![packet]
+            }
+            Kind::Card(_) => {
+                let mut number = [0; 4];
+                random::fill(&mut number);
+                let number = u32::from_ne_bytes(number);
+                fragments::split(&packet, headroom, mtu, version, number)
+            }
+        };
+        for frame in &frames {
+            self.show(true, sender, &frame[headroom..]);
+            if matches!(self.kind, Kind::Loopback) {
+                self.show(false, None, frame);
+            }
         }
         let counters = &mut self.counters;
-        let is_sent = match &mut self.kind {
+        match &mut self.kind {
             Kind::Loopback => {
-                counters.rx_packets += 1;
-                counters.rx_bytes += len as u64;
-                self.waiting[version as usize].push_back(packet);
-                true
+                for packet in frames {
+                    counters.rx_packets += 1;
+                    counters.rx_bytes += packet.len() as u64;
+                    counters.sent(packet.len(), true);
+                    self.waiting[version as usize].push_back(packet);
+                }
             }
-            Kind::Card(card) => card.send(packet),
-        };
-        if is_sent {
-            counters.tx_packets += 1;
-            counters.tx_bytes += len as u64;
-        } else {
-            counters.tx_dropped += 1;
+            // Nothing overtakes what waits.
+            Kind::Card(own) if frames.len() > 1 || !own.unsent.is_empty() => {
+                if own.unsent.len() + frames.len() > UNSENT_MAX {
+                    counters.tx_dropped += frames.len() as u64;
+                } else {
+                    own.unsent.extend(frames);
+                    own.send_waiting(counters);
+                }
+            }
+            Kind::Card(own) => {
+                for frame in frames {
+                    counters.sent(frame.len() - headroom, own.card.send(frame));
+                }
+            }
         }
         result
     }
@@ -325,7 +459,8 @@ impl phy::Device for Way<'_> {
             }
             Kind::Card(_) => {
                 capabilities.medium = Medium::Ethernet;
-                capabilities.max_transmission_unit = ETHERNET_HEADER + ETHERNET_MTU;
+                // What is longer than a frame is cut up when it is sent.
+                capabilities.max_transmission_unit = ETHERNET_HEADER + PACKET_MAX;
                 // What arrives has been checked, and counted, when it was sorted.
                 let checksum = &mut capabilities.checksum;
                 checksum.ipv4 = Checksum::Tx;

@@ -8,8 +8,8 @@ use super::link::Version;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpAddress,
-    IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6ExtHeader, Ipv6Packet, Ipv6Repr, TcpPacket, TcpRepr,
-    UdpPacket, UdpRepr,
+    IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, Ipv6Repr, TcpPacket, TcpRepr, UdpPacket,
+    UdpRepr,
 };
 
 /// What a frame is.
@@ -50,13 +50,12 @@ fn is_sound_v4(bytes: &[u8]) -> bool {
         return false;
     };
     let (from, to) = (packet.src_addr(), packet.dst_addr());
-    if Ipv4Repr::parse(&packet, &ChecksumCapabilities::default()).is_err()
-        || from.is_loopback()
-        || to.is_loopback()
+    // `Ipv4Repr::parse` would refuse fragments.
+    if packet.version() != 4 || !packet.verify_checksum() || from.is_loopback() || to.is_loopback()
     {
         return false;
     }
-    // The rest of a packet that came in fragments is not there yet.
+    // The rest of a packet that comes in fragments is not there yet: it is looked into when it is whole.
     let is_fragment = packet.more_frags() || packet.frag_offset() != 0;
     is_fragment
         || is_sound_payload(

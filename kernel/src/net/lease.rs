@@ -1,5 +1,6 @@
 //! The lease of an IPv4 address (RFC 2131): smoltcp's client, and what is told of the lease that it has.
 
+use super::device::PACKET_MAX;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,8 +9,8 @@ use smoltcp::socket::{Socket, dhcpv4};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr, Ipv4Address, Ipv4Cidr};
 
-/// Bytes of the longest message of a server that fits one Ethernet frame.
-const MESSAGE_MAX: usize = 1500;
+/// Bytes of the longest message of a server: smoltcp tells it that the longest packet is welcome.
+const MESSAGE_MAX: usize = PACKET_MAX;
 /// How long a lease lasts whose server does not say, as smoltcp's client takes it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(120);
 

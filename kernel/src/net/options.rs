@@ -2,6 +2,7 @@
 
 use super::TCP;
 use super::address::Family;
+use super::link::Version;
 use crate::fs::socket_options::{Options, words};
 use crate::libc::errno::Errno;
 use alloc::vec::Vec;
@@ -23,6 +24,14 @@ const KEEP_IDLE: u32 = 7200;
 const KEEP_IDLE_MAX: u32 = 32767;
 /// How long the other end may leave what it was sent unacknowledged (`tcp_retries2` comes to this).
 const PATIENCE: Duration = Duration::from_secs(924);
+
+/// What IP_MTU_DISCOVER can be, and which of it keeps what is too long for the way from being cut up.
+const MTU_DISCOVER_MAX: u32 = raw::IP_PMTUDISC_OMIT;
+const WHOLE_ONLY: [u32; 3] = [
+    raw::IP_PMTUDISC_DO,
+    raw::IP_PMTUDISC_PROBE,
+    raw::IP_PMTUDISC_INTERFACE,
+];
 
 /// Switches by which a receiver asks to be told more of each datagram ([`super::control`]).
 const WISHES: [(u32, u32); 6] = [
@@ -48,6 +57,10 @@ pub struct IpOptions {
     keep_idle_seconds: AtomicU32,
     /// TCP_USER_TIMEOUT; 0: the system's patience.
     user_timeout_ms: AtomicU32,
+    /// IP_MTU_DISCOVER and IPV6_MTU_DISCOVER.
+    mtu_discover: [AtomicU32; 2],
+    /// IPV6_DONTFRAG.
+    is_v6_whole: AtomicBool,
     /// A bit for each of [`WISHES`].
     wishes: AtomicU32,
 }
@@ -62,6 +75,8 @@ impl Default for IpOptions {
             hop_limit: AtomicU32::new(HOP_LIMIT),
             keep_idle_seconds: AtomicU32::new(KEEP_IDLE),
             user_timeout_ms: AtomicU32::new(0),
+            mtu_discover: [raw::IP_PMTUDISC_WANT; 2].map(AtomicU32::new),
+            is_v6_whole: AtomicBool::new(false),
             wishes: AtomicU32::new(0),
         }
     }
@@ -84,6 +99,13 @@ impl IpOptions {
         self.hop_limit.load(Ordering::Relaxed) as u8
     }
 
+    /// Tells whether a datagram may be cut up that is too long for one packet.
+    pub fn may_fragment(&self, version: Version) -> bool {
+        let mode = self.mtu_discover[version as usize].load(Ordering::Relaxed);
+        let is_whole = version == Version::V6 && self.is_v6_whole.load(Ordering::Relaxed);
+        !is_whole && !WHOLE_ONLY.contains(&mode)
+    }
+
     /// Takes over another socket's values, as an accepted connection does from its listener.
     pub fn copy_from(&self, other: &IpOptions) {
         let flag = |to: &AtomicBool, from: &AtomicBool| {
@@ -98,6 +120,10 @@ impl IpOptions {
         number(&self.hop_limit, &other.hop_limit);
         number(&self.keep_idle_seconds, &other.keep_idle_seconds);
         number(&self.user_timeout_ms, &other.user_timeout_ms);
+        for (to, from) in self.mtu_discover.iter().zip(&other.mtu_discover) {
+            number(to, from);
+        }
+        flag(&self.is_v6_whole, &other.is_v6_whole);
     }
 
     /// Returns how long the other end may leave `queue` bytes unacknowledged; `None`: it owes no answer.
@@ -125,6 +151,9 @@ impl IpOptions {
         let number = match (level, name) {
             (IPV6, raw::IPV6_V6ONLY) => u32::from(self.is_v6_only()),
             (IP, raw::IP_TTL) | (IPV6, raw::IPV6_UNICAST_HOPS) => u32::from(self.hop_limit()),
+            (IP, raw::IP_MTU_DISCOVER) => self.mtu_discover[0].load(Ordering::Relaxed),
+            (IPV6, raw::IPV6_MTU_DISCOVER) => self.mtu_discover[1].load(Ordering::Relaxed),
+            (IPV6, raw::IPV6_DONTFRAG) => u32::from(self.is_v6_whole.load(Ordering::Relaxed)),
             (TCP, raw::TCP_NODELAY) if is_stream => {
                 u32::from(self.has_no_delay.load(Ordering::Relaxed))
             }
@@ -166,6 +195,13 @@ impl IpOptions {
                 };
                 self.hop_limit.store(hops, Ordering::Relaxed);
             }
+            (IP, raw::IP_MTU_DISCOVER) | (IPV6, raw::IPV6_MTU_DISCOVER) => {
+                let mode = within(number()?, 0, MTU_DISCOVER_MAX)?;
+                self.mtu_discover[usize::from(level == IPV6)].store(mode, Ordering::Relaxed);
+            }
+            (IPV6, raw::IPV6_DONTFRAG) => {
+                self.is_v6_whole.store(number()? != 0, Ordering::Relaxed);
+            }
             (TCP, raw::TCP_NODELAY) if is_stream => {
                 self.has_no_delay.store(number()? != 0, Ordering::Relaxed);
             }
@@ -191,6 +227,11 @@ impl IpOptions {
         }
         Ok(())
     }
+}
+
+/// Tells whether an option asks how long packets to the peer may be.
+pub fn is_path_mtu(level: u32, name: u32) -> bool {
+    matches!((level, name), (IP, raw::IP_MTU) | (IPV6, raw::IPV6_MTU))
 }
 
 fn within(number: i32, least: u32, most: u32) -> Result<u32, Errno> {

@@ -7,9 +7,10 @@
 use super::address::{self, Family};
 use super::channel::Channel;
 use super::control::{self, Arrival};
-use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
+use super::device::PACKET_MAX;
 use super::header::Header;
 use super::link::{self, Link, Version};
+use super::options;
 use super::stack::{self, Stack};
 use super::status::{self, SocketStatus};
 use crate::fs::anonymous;
@@ -188,7 +189,7 @@ fn make(version: Version, protocol: u8) -> smoltcp_raw::Socket<'static> {
         Some(version),
         Some(protocol.into()),
         buffer(0, 0),
-        buffer(16, LOOPBACK_MTU),
+        buffer(16, PACKET_MAX),
     )
 }
 
@@ -381,19 +382,14 @@ impl Socket for RawSocket {
         let hop_limit = wishes
             .hop_limit
             .unwrap_or(self.channel.ip_options.hop_limit());
-        let is_loopback = stack::with(|stack| stack.links[on].is_loopback());
-        let mtu = if is_loopback {
-            LOOPBACK_MTU
-        } else {
-            ETHERNET_MTU
-        };
         let header = match self.channel.family {
             Family::V4 => HEADER_V4,
             Family::V6 => HEADER_V6,
         };
         let len = message.data.remaining();
-        // One packet: nothing is sent in fragments.
-        if len > mtu - header {
+        let may_fragment = self.channel.ip_options.may_fragment(Version::of(to));
+        let mtu = stack::with(|stack| stack.mtu(on));
+        if len + header > if may_fragment { PACKET_MAX } else { mtu } {
             return Err(Errno::EMSGSIZE);
         }
         let mut data = vec![0; len];
@@ -479,6 +475,9 @@ impl Socket for RawSocket {
 
     fn option(&self, level: u32, name: u32) -> Result<Vec<u8>, Errno> {
         match (level, name) {
+            _ if options::is_path_mtu(level, name) => {
+                stack::path_mtu(self.with_entry(|entry, _| entry.peer))
+            }
             (raw::SOL_SOCKET, raw::SO_TYPE) => Ok(words(&[raw::SOCK_RAW])),
             (raw::SOL_SOCKET, raw::SO_DOMAIN) => Ok(words(&[self.channel.family.to_raw()])),
             (raw::SOL_SOCKET, raw::SO_PROTOCOL) => {

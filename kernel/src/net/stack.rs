@@ -11,6 +11,8 @@ use super::ports::Ports;
 use super::raw_ip::RawEntry;
 use super::timers;
 use super::udp::UdpEntry;
+use crate::fs::socket_options::words;
+use crate::libc::errno::Errno;
 use crate::libc::random;
 use crate::libc::time::monotonic_ns;
 use alloc::boxed::Box;
@@ -70,6 +72,15 @@ pub fn now() -> Instant {
     Instant::from_micros((monotonic_ns() / 1000) as i64)
 }
 
+/// Answers IP_MTU: how long packets to the peer may be.
+pub fn path_mtu(peer: Option<IpAddress>) -> Result<Vec<u8>, Errno> {
+    let peer = peer.ok_or(Errno::ENOTCONN)?;
+    with(|stack| {
+        let (on, _) = stack.route(peer).ok_or(Errno::ENOTCONN)?;
+        Ok(words(&[stack.mtu(on) as u32]))
+    })
+}
+
 impl Stack {
     fn new() -> Self {
         let mut seed = [0; 12];
@@ -110,6 +121,11 @@ impl Stack {
         link::route(&self.links, to)
     }
 
+    /// Returns the longest packet that a link carries whole, IP header included.
+    pub fn mtu(&self, on: usize) -> usize {
+        self.devices[self.links[on].device].mtu()
+    }
+
     /// Moves packets until nothing more is to be done now, wakes who waited for what changed, and
     /// sees that the network's thread runs when the next timer is due.
     pub fn run(&mut self) {
@@ -139,6 +155,9 @@ impl Stack {
     /// Moves packets until nothing more is to be done now; returns when the next timer is due.
     fn move_packets(&mut self) -> Option<Instant> {
         let now = now();
+        for device in &mut self.devices {
+            device.attend(now);
+        }
         loop {
             let mut is_busy = false;
             for link in 0..self.links.len() {
@@ -290,7 +309,9 @@ impl Stack {
             Role::Listener(listener) => listener.deadline(),
             _ => None,
         });
-        let next = timers.chain(orphans).chain(listeners).min()?;
+        let devices = self.devices.iter().filter_map(Device::next_deadline);
+        let next = timers.chain(devices).chain(orphans).chain(listeners);
+        let next = next.min()?;
         Some(next.max(now + REST))
     }
 }

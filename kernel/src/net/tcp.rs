@@ -6,6 +6,7 @@ use super::channel::Channel;
 use super::connection::{self, Connection};
 use super::link;
 use super::listener::Listener;
+use super::options;
 use super::ports::Binding;
 use super::stack::{self, Role, Stack, TcpEntry};
 use crate::fs::anonymous;
@@ -498,6 +499,15 @@ impl Socket for TcpSocket {
     }
 
     fn option(&self, level: u32, name: u32) -> Result<Vec<u8>, Errno> {
+        if options::is_path_mtu(level, name) {
+            let peer = self.with_role_taken(|_, role| match role {
+                Role::Connection(connection) if connection.was_established() => {
+                    Some(connection.remote.addr)
+                }
+                _ => None,
+            });
+            return stack::path_mtu(peer);
+        }
         if level != raw::SOL_SOCKET {
             return self.channel.ip_options.get(level, name, true);
         }

@@ -4,9 +4,10 @@ use super::UDP;
 use super::address::{self, Family};
 use super::channel::Channel;
 use super::control::{self, Arrival, Wishes};
-use super::device::{ETHERNET_MTU, LOOPBACK_MTU};
+use super::device::PACKET_MAX;
 use super::header::Header;
 use super::link::{self, Link, Version};
+use super::options;
 use super::ports::Binding;
 use super::stack::{self, Stack};
 use super::status::{self, SocketStatus};
@@ -30,10 +31,13 @@ use smoltcp::socket::udp;
 use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
 use smp::WaitQueue;
 
-/// Bytes of the longest datagram: 64 KiB less one, and the headers of IPv4 and UDP.
-const LEN_MAX: usize = LOOPBACK_MTU - 20 - 8;
+/// Bytes of the headers of IPv4 and UDP.
+const HEADERS_V4: usize = 20 + 8;
 /// The same over IPv6.
-const LEN_MAX_V6: usize = LOOPBACK_MTU - 40 - 8;
+const HEADERS_V6: usize = 40 + 8;
+/// Bytes of the longest datagram over each.
+const LEN_MAX: usize = PACKET_MAX - HEADERS_V4;
+const LEN_MAX_V6: usize = PACKET_MAX - HEADERS_V6;
 /// What a datagram counts for in its receive buffer beyond its bytes, so that empty ones count.
 const OVERHEAD: usize = 256;
 
@@ -147,7 +151,7 @@ impl UdpEntry {
 fn make() -> udp::Socket<'static> {
     let buffer = |datagrams| {
         let places = vec![udp::PacketMetadata::EMPTY; datagrams];
-        udp::PacketBuffer::new(places, vec![0; LOOPBACK_MTU])
+        udp::PacketBuffer::new(places, vec![0; PACKET_MAX])
     };
     // One that arrives at a time: they are collected after each packet. What is sent may have to wait until
     // the receiver's Ethernet address is known.
@@ -331,14 +335,13 @@ impl UdpSocket {
         }
         let wishes = control::wishes(self.channel.family, &message.control)?;
         stack::with(|stack| wishes.check(&stack.links, to.addr, on))?;
-        let is_inside = stack::with(|stack| stack.links[on].is_loopback());
-        let len_max = match (is_inside, Version::of(to.addr)) {
-            (true, Version::V4) => LEN_MAX,
-            (true, Version::V6) => LEN_MAX_V6,
-            // One packet: nothing is sent in fragments.
-            (false, _) => ETHERNET_MTU - 20 - 8,
+        let version = Version::of(to.addr);
+        let (len_max, header) = match version {
+            Version::V4 => (LEN_MAX, HEADERS_V4),
+            Version::V6 => (LEN_MAX_V6, HEADERS_V6),
         };
-        if len > len_max {
+        let is_long = len + header > stack::with(|stack| stack.mtu(on));
+        if len > len_max || is_long && !self.channel.ip_options.may_fragment(version) {
             return Err(Errno::EMSGSIZE);
         }
         self.channel.options.check_error()?;
@@ -496,6 +499,10 @@ impl Socket for UdpSocket {
     }
 
     fn option(&self, level: u32, name: u32) -> Result<Vec<u8>, Errno> {
+        if options::is_path_mtu(level, name) {
+            let peer = self.with_entry(|entry, _| entry.peer);
+            return stack::path_mtu(peer.map(|peer| peer.addr));
+        }
         if level != raw::SOL_SOCKET {
             return self.channel.ip_options.get(level, name, false);
         }
