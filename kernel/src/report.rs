@@ -25,6 +25,9 @@ const NEWEST_FRAMES: usize = 32;
 const OLDEST_FRAMES: usize = 24;
 /// Where a backtrace gives up: a broken chain may be a circle.
 const MAX_FRAMES: usize = 1_000_000;
+/// Threads that wait or are ready that the report lists, and the functions it names of each.
+const WAITING_THREADS: usize = 64;
+const WAITING_FRAMES: usize = 10;
 /// Bytes of the stack that the report runs on.
 const STACK_SIZE: usize = 64 * 1024;
 /// Bytes of the stack on which it serves the calls of Python's traceback code.
@@ -194,6 +197,7 @@ unsafe extern "C" fn run(request: usize, _: usize, _: usize) {
         out!("Some CPUs did not stop; what follows may be changing.");
     }
     part("other CPUs", show_other_cpus, request);
+    part("other threads", show_other_threads, request);
     part("Python traceback", show_python, request);
 }
 
@@ -333,6 +337,50 @@ fn show_other_cpus(request: &Request) {
         out!("CPU {}:", id.0);
         describe_thread("  Thread", stopped.thread);
         walk(pc, frame_pointer);
+    }
+}
+
+/// Shows the threads that no CPU runs, a line for each: why a machine stands still is seen there.
+fn show_other_threads(_: &Request) {
+    let mut others = 0;
+    let is_listed = smp::try_for_each_thread(|thread| {
+        let state = match thread.state() {
+            smp::ThreadState::Sleeping => "waiting",
+            smp::ThreadState::Running if thread.is_queued() => "ready",
+            _ => return,
+        };
+        others += 1;
+        if others == 1 {
+            out!("Other threads, each with its kernel stack (newest first):");
+        }
+        if others > WAITING_THREADS {
+            return;
+        }
+        describe_thread("  Thread", thread);
+        let _ = write!(Out, "    {state}, last on CPU {}:", thread.last_cpu().0);
+        show_suspended(thread);
+        out!("");
+    });
+    if !is_listed {
+        out!("Other threads: not known, the list was being changed.");
+    } else if others > WAITING_THREADS {
+        out!("  ... {} more ...", others - WAITING_THREADS);
+    }
+}
+
+/// Names the functions that a thread without a CPU is in.
+fn show_suspended(thread: &Thread) {
+    // SAFETY: no CPU runs the thread, and none is switching: all others have stopped.
+    let (mut address, mut frame) = unsafe { arch::suspended_position(thread) };
+    for _ in 0..WAITING_FRAMES {
+        match symbols::lookup(address - 1) {
+            Some(symbol) => _ = write!(Out, " {}", symbol.name),
+            None => _ = write!(Out, " {address:#x}"),
+        }
+        match read_frame(frame) {
+            Some((next, caller)) if caller != 0 => (frame, address) = (next, caller),
+            _ => break,
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub use per_cpu::PerCpu;
 pub use platform::{Ipi, Platform};
 pub use policy::{Policy, Scheduling};
 pub use polling_lock::{PollingLock, PollingLockGuard};
-pub use registry::{thread_by_tid, thread_count, threads};
+pub use registry::{thread_by_tid, thread_count, threads, try_for_each_thread};
 pub use ring_index::RingIndex;
 pub use scheduler::{
     init_cpu, on_reschedule_ipi, on_timer_interrupt, online_cpus, preempt, run_idle,

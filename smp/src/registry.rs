@@ -89,6 +89,16 @@ pub fn threads() -> Vec<ThreadRef> {
     }
 }
 
+/// Calls `visit` for each living thread in order of thread id, idle threads not among them; for a report
+/// after a panic, when nobody may wait. Returns `false` at once if the list is locked.
+pub fn try_for_each_thread(mut visit: impl FnMut(&Thread)) -> bool {
+    let Some(registry) = REGISTRY.try_lock() else {
+        return false;
+    };
+    registry.threads.iter().for_each(|thread| visit(thread));
+    true
+}
+
 /// Returns the living thread with that id.
 pub fn thread_by_tid(tid: u32) -> Option<ThreadRef> {
     REGISTRY.lock().threads.find(&tid).clone_pointer()

@@ -129,6 +129,17 @@ pub unsafe fn init_stack(kstack_top: usize, entry: extern "C" fn(usize) -> !, ar
     sp
 }
 
+/// Returns where a thread that no CPU runs goes on, and its frame pointer.
+///
+/// # Safety
+///
+/// The thread does not run, nor begins to, until this returns.
+pub unsafe fn suspended_position(thread: &Thread) -> (usize, usize) {
+    // SAFETY: what `context_switch` or `init_stack` has left there, in its order.
+    let frame = unsafe { &*(thread.kernel_sp() as *const [usize; 8]) };
+    (frame[7], frame[6])
+}
+
 /// Leaves this stack for good and calls `entry(arg)` at the top of another: how
 /// C code starts on its own stack.
 ///

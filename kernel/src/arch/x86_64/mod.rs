@@ -41,7 +41,7 @@ mod user_context;
 pub mod user_copy;
 
 pub use clock::now_ns as uptime_ns;
-pub use context::{call_on_interrupt_stack, call_on_stack, enter_user};
+pub use context::{call_on_interrupt_stack, call_on_stack, enter_user, suspended_position};
 pub use cpu::{
     brand, disable_interrupts, divert_calls, halt_forever, has_python_thread, hwcap, relax,
     set_thread_pointer, stack_pointer, stop_other_cpus, without_interrupts,
