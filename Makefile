@@ -6,7 +6,7 @@ HARNESS := sh tests/harness/start.sh
 export SMP_CPUS MEM ACCEL TARGET_ARCH PYTHONOS_FREE_THREADING REPL_HOST_PORT FILE_HOST_PORT
 
 .DEFAULT_GOAL := build
-.PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test test-cpython bench iso stop connect \
+.PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test test-cpython bench stress iso stop connect \
         clean cleanall fmt check clippy mypy ruff cargo-test compare loom
 
 build: ## build the image and the initrd (what plain `make` does)
@@ -47,6 +47,9 @@ test-cpython: ## CPython's regression tests as conformance suite (hours); ARGS="
 
 bench: ## measure against Linux in the same QEMU; results below build/bench/
 	@$(HARNESS) bench
+
+stress: ## ten minutes of everything at once on each architecture; STRESS_ARGS="--seconds 60 --seed 7"
+	@$(HARNESS) stress
 
 iso: ## write build/<config>/pythonos.iso, for BIOS and UEFI
 	@$(HARNESS) iso

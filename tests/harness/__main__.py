@@ -167,6 +167,14 @@ def test_cpython(settings: Settings) -> int:
     return conformance.main(settings, sys.argv[2:])
 
 
+def stress(settings: Settings) -> int:
+    """Builds, then stresses a machine of each architecture; results go to `build/stress/`."""
+    set_up(settings)
+    script = REPOSITORY / "tests" / "stress.py"
+    arguments = [*sys.argv[2:], *shlex.split(os.environ.get("STRESS_ARGS", ""))]
+    return subprocess.run([sys.executable, script, *arguments], cwd=REPOSITORY, check=False).returncode
+
+
 def mypy(settings: Settings) -> int:
     """Checks the types of the Python sources."""
     progress = Progress(1)
@@ -240,6 +248,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "connect": attach,
     "stop": stop,
     "bench": bench,
+    "stress": stress,
     "boot-test": boot_test,
     "test-cpython": test_cpython,
     "iso": write_iso,
