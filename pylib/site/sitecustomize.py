@@ -46,6 +46,12 @@ class SourceLoader(SourceFileLoader):
         """
         return marshal.loads(marshal.dumps(super().source_to_code(*arguments, **options)))
 
+    def __eq__(self, other: object) -> bool:
+        """Returns whether both load the same module: a loader of the class above too does, say that of `pydoc.importfile`."""
+        return isinstance(other, SourceFileLoader) and self.__dict__ == other.__dict__
+
+    __hash__ = SourceFileLoader.__hash__
+
 
 # Python leaves the frames of this file out of tracebacks of modules that cannot be compiled, together with the others
 # of the import system that end there.

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import traceback
+from importlib.machinery import SourceFileLoader
 from typing import Any
 
 from sessions import talk
@@ -26,6 +27,9 @@ def immortal() -> dict[str, Any]:
         sys.dont_write_bytecode = True
         try:
             module = importlib.import_module("imported_anew")
+            loader = SourceFileLoader("imported_anew", path)
+            equal = [loader == module.__loader__, module.__loader__ == loader, hash(loader) == hash(module.__loader__)]
+            equal.append(module.__loader__ != SourceFileLoader("imported_anew", path + "x"))
             constants = [value for value in module.f.__code__.co_consts if isinstance(value, (float, int))]
             try:
                 exec("import no_python")
@@ -34,12 +38,14 @@ def immortal() -> dict[str, Any]:
         finally:
             sys.dont_write_bytecode = False
             sys.path.remove(folder)
+            sys.modules.pop("imported_anew", None)
         _, typed, _, loaded = talk(
             ["def f(x): return x * 7654321 + 0.375\r", _SHOWN.format("f"), f"run({path!r})", _SHOWN.format("f")]
         )
     return {
         "imported": [sys._is_immortal(value) for value in constants],  # type: ignore[attr-defined]
         "frames": frames,
+        "equal": equal,
         "typed": typed,
         "run": loaded,
     }

@@ -156,8 +156,12 @@ def conform(name: str, limit: float) -> dict[str, Any]:
 
     After `limit` seconds every thread's stack is shown, for who waits for the result.
     """
+    from multiprocessing import popen_fork
+
     from test import support
 
+    # Whoever asks multiprocessing for a fork gets past the functions that `prepare` replaces: `os` has none.
+    setattr(popen_fork.Popen, "_launch", refuse)  # noqa: B010  (types call a method constant)
     support.use_resources = {}
     faulthandler.dump_traceback_later(limit, exit=False)
     try:

@@ -6,7 +6,7 @@ same interpreter (the image's objects linked with stock musl) and the same runne
 (tests/guest/regression.py). What is left out, and every failure and every skip that is
 expected, is named with its cause in tests/cpython/conformance.toml.
 
-Results go to `build/conformance/<architecture>/results.json` as they come; a run that was cut
+Results go to `build/conformance/<configuration>/results.json` as they come; a run that was cut
 off goes on from there. `results.md` shows them as tables.
 """
 
@@ -139,7 +139,7 @@ def main(chosen: Settings, arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     found = images.build_images(chosen, tests=True)
     expected = expectations(chosen)
-    folder = BUILD / "conformance" / chosen.arch
+    folder = BUILD / "conformance" / chosen.config
     names = modules(found.folder / "cpython" / "Lib" / "test")
     unknown = sorted({*expected.excluded, *expected.limits, *expected.failures} - set(names))
     if unknown:
