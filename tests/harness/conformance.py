@@ -197,7 +197,9 @@ def _linux(found: Images, folder: Path) -> System:
         "PATH": "/bin:/usr/bin", "HOME": str(scratch), "TMPDIR": str(scratch), "TERM": "dumb", "LC_ALL": "C.UTF-8",
         "PYTHONHOME": str(folder / "usr"),
     }  # fmt: skip
-    command = ["env", "-i", "-C", str(scratch), *(f"{key}={value}" for key, value in variables.items())]
+    # A job in a shell's background inherits that SIGINT is ignored, and Python then sets no handler.
+    command = ["env", "-i", "--default-signal=INT", "-C", str(scratch)]
+    command += [f"{key}={value}" for key, value in variables.items()]
     command += [str(folder / "usr" / "bin" / "python3"), str(GUEST / "agent.py")]
     return System("Linux", lambda: Guest(with_errors(command), boot_timeout=60), digest, 300.0)
 
