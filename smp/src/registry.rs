@@ -91,11 +91,11 @@ pub fn threads() -> Vec<ThreadRef> {
 
 /// Calls `visit` for each living thread in order of thread id, idle threads not among them; for a report
 /// after a panic, when nobody may wait. Returns `false` at once if the list is locked.
-pub fn try_for_each_thread(mut visit: impl FnMut(&Thread)) -> bool {
+pub fn try_for_each_thread(visit: impl FnMut(&Thread)) -> bool {
     let Some(registry) = REGISTRY.try_lock() else {
         return false;
     };
-    registry.threads.iter().for_each(|thread| visit(thread));
+    registry.threads.iter().for_each(visit);
     true
 }
 
