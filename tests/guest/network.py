@@ -442,6 +442,19 @@ def send_to_the_silent(host: str, port: int) -> str:
         return failure(client.recv, 1) or "no failure"
 
 
+def watch_the_silent(host: str, port: int) -> list[Any]:
+    """Connects, and has the other end be asked whether it lives; returns the options, and how the silence ends."""
+    with socket.create_connection((host, port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        options = {socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3}
+        before = [client.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+        for option, value in options.items():
+            client.setsockopt(socket.IPPROTO_TCP, option, value)
+        after = [client.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+        refused = failure(client.setsockopt, socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 128)
+        return [before, after, refused, failure(client.recv, 1)]
+
+
 def open_clients() -> int:
     """Waits until the echo server's clients have gone, but for a minute at most; returns how many have not."""
     deadline = time.monotonic() + 60

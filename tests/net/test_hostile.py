@@ -222,6 +222,26 @@ def test_a_server_that_falls_silent_is_given_up(attacked: Guest, wire: Wire) -> 
     assert answers == ["ETIMEDOUT"]
 
 
+def test_a_server_that_does_not_say_that_it_lives_is_given_up(attacked: Guest, wire: Wire) -> None:
+    answers: list[list[object]] = []
+    call = threading.Thread(target=lambda: answers.append(attacked.call("network.watch_the_silent", ROUTER, 97)))
+    call.start()
+    syn = wire.segment(lambda segment: segment.dport == 97)
+    wire.packets(frames.tcp(ROUTER, (97, syn.sport), SYN | ACK, 7, syn.end))
+
+    # A question has the number of a byte that was acknowledged before. The first is answered.
+    wire.segment(lambda segment: segment.dport == 97 and segment.flags == ACK and segment.seq == syn.seq)
+    wire.packets(frames.tcp(ROUTER, (97, syn.sport), ACK, 8, syn.end))
+    # As many as the option says are not, and then a reset goes out; the answer may have been late for two more.
+    silence: list[Segment] = []
+    while not silence or not silence[-1].flags & RST:
+        silence.append(wire.segment(lambda segment: segment.dport == 97))
+    assert {segment.seq for segment in silence[:-1]} == {syn.seq}
+    assert 3 <= len(silence[:-1]) <= 5
+    call.join()
+    assert answers == [[[7200, 75, 9], [1, 2, 3], "EINVAL", "ETIMEDOUT"]]
+
+
 def test_a_client_that_reads_nothing_holds_up_nobody(attacked: Guest, wire: Wire) -> None:
     idle = Client(wire, window=0).open()
     for _ in range(4):

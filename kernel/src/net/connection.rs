@@ -1,5 +1,6 @@
 //! One end of a TCP connection, from the first SYN until both ends have let go.
 
+use super::keep_alive::{self, Step, Watch};
 use super::link::Link;
 use super::options::IpOptions;
 use crate::fs::io::{Sink, Source};
@@ -56,6 +57,10 @@ pub struct Connection {
     seen: Option<(State, usize, usize)>,
     /// Since when the other end owes an answer.
     owes_since: Instant,
+    /// When the other end was heard of; `None`: it has not been looked for yet.
+    watch: Option<Watch>,
+    /// The other end did not say that it lives.
+    is_given_up: bool,
 }
 
 impl Connection {
@@ -95,6 +100,8 @@ impl Connection {
             is_receive_shut: false,
             seen: None,
             owes_since: Instant::ZERO,
+            watch: None,
+            is_given_up: false,
         }
     }
 
@@ -135,7 +142,7 @@ impl Connection {
         let before = self.seen.map_or(0, |(_, _, queue)| queue);
         let was_connecting = self.connecting_until;
         let (is_send_shut, had_ended) = (self.is_send_shut, self.has_ended);
-        let owes_since = self.owes_since;
+        let (owes_since, is_given_up) = (self.owes_since, self.is_given_up);
         let Some(socket) = self.socket(links) else {
             return (false, None);
         };
@@ -171,9 +178,10 @@ impl Connection {
                     } else {
                         Errno::ECONNREFUSED
                     });
-                } else if options
-                    .patience(before)
-                    .is_some_and(|patience| now >= owes_since + patience)
+                } else if is_given_up
+                    || options
+                        .patience(before)
+                        .is_some_and(|patience| now >= owes_since + patience)
                 {
                     error = Some(Errno::ETIMEDOUT);
                 } else if !(has_fin && is_send_shut) {
@@ -196,6 +204,54 @@ impl Connection {
         }
         self.seen = Some(seen);
         (true, error)
+    }
+
+    /// Notes that a packet came from the other end.
+    pub fn hear(&mut self, now: Instant) {
+        if let Some(watch) = &mut self.watch {
+            watch.hear(now);
+        }
+    }
+
+    /// Asks the other end whether it lives, or gives it up, if it is time to; tells whether that gives something to
+    /// send.
+    pub fn keep_alive(
+        &mut self,
+        links: &mut [Link],
+        settings: Option<keep_alive::Settings>,
+        now: Instant,
+    ) -> bool {
+        let is_due = self.was_established && !self.is_given_up;
+        let owes_answer = self.unsent(links) > 0;
+        let watch = self.watch.get_or_insert(Watch::new(now));
+        let Some(settings) = settings.filter(|_| is_due) else {
+            return false;
+        };
+        if owes_answer && watch.deadline(&settings) <= now {
+            watch.hear(now);
+        }
+        let step = watch.step(&settings, now);
+        self.is_given_up = step == Step::GiveUp;
+        let Some(socket) = self.socket(links) else {
+            return false;
+        };
+        match step {
+            Step::Wait => return false,
+            Step::Ask => {
+                // One question with the next packet, and none after it.
+                socket.set_keep_alive(Some(settings.interval));
+                socket.set_keep_alive(None);
+            }
+            Step::GiveUp => socket.abort(),
+        }
+        true
+    }
+
+    /// Returns when [`Connection::keep_alive`] has something to do.
+    pub fn keep_alive_deadline(&self, settings: Option<keep_alive::Settings>) -> Option<Instant> {
+        let is_due = self.is_alive() && self.was_established && !self.is_given_up;
+        let settings = settings.filter(|_| is_due)?;
+        self.watch.as_ref().map(|watch| watch.deadline(&settings))
     }
 
     fn remove(&mut self, links: &mut [Link]) {

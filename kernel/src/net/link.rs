@@ -18,7 +18,7 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr,
-    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr, TcpPacket,
+    IpEndpoint, IpProtocol, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr, TcpPacket,
 };
 
 /// An IP version, as an index.
@@ -248,6 +248,19 @@ impl Link {
         }
         let segment = TcpPacket::new_checked(segment).ok()?;
         (segment.syn() && !segment.ack()).then_some((header.destination, segment.dst_port()))
+    }
+
+    /// Returns both ends, ours first, of the TCP connection that the packet that comes next is of.
+    pub fn next_ends(&self, devices: &mut [Device]) -> Option<(IpEndpoint, IpEndpoint)> {
+        let (header, segment) = Header::parse(self.next_packet(devices)?)?;
+        if IpProtocol::from(header.protocol) != IpProtocol::Tcp {
+            return None;
+        }
+        let segment = TcpPacket::new_checked(segment).ok()?;
+        Some((
+            IpEndpoint::new(header.destination, segment.dst_port()),
+            IpEndpoint::new(header.source, segment.src_port()),
+        ))
     }
 
     /// Sends what the sockets have to send; tells whether that was anything.

@@ -20,6 +20,7 @@ mod fragments;
 mod frame;
 pub mod header;
 pub mod interfaces;
+mod keep_alive;
 pub mod lease;
 pub mod link;
 pub mod listener;

@@ -2,6 +2,7 @@
 
 use super::TCP;
 use super::address::Family;
+use super::keep_alive;
 use super::link::Version;
 use crate::fs::socket_options::{Options, words};
 use crate::libc::errno::Errno;
@@ -22,6 +23,11 @@ const HOP_LIMIT: u32 = 64;
 /// Seconds of silence before a connection with SO_KEEPALIVE is asked whether it lives (tcp(7)).
 const KEEP_IDLE: u32 = 7200;
 const KEEP_IDLE_MAX: u32 = 32767;
+/// Seconds that an answer is waited for, and how often it is asked.
+const KEEP_INTERVAL: u32 = 75;
+const KEEP_INTERVAL_MAX: u32 = 32767;
+const KEEP_COUNT: u32 = 9;
+const KEEP_COUNT_MAX: u32 = 127;
 /// How long the other end may leave what it was sent unacknowledged (`tcp_retries2` comes to this).
 const PATIENCE: Duration = Duration::from_secs(924);
 
@@ -55,6 +61,8 @@ pub struct IpOptions {
     has_quick_ack: AtomicBool,
     hop_limit: AtomicU32,
     keep_idle_seconds: AtomicU32,
+    keep_interval_seconds: AtomicU32,
+    keep_count: AtomicU32,
     /// TCP_USER_TIMEOUT; 0: the system's patience.
     user_timeout_ms: AtomicU32,
     /// IP_MTU_DISCOVER and IPV6_MTU_DISCOVER.
@@ -74,6 +82,8 @@ impl Default for IpOptions {
             has_quick_ack: AtomicBool::new(true),
             hop_limit: AtomicU32::new(HOP_LIMIT),
             keep_idle_seconds: AtomicU32::new(KEEP_IDLE),
+            keep_interval_seconds: AtomicU32::new(KEEP_INTERVAL),
+            keep_count: AtomicU32::new(KEEP_COUNT),
             user_timeout_ms: AtomicU32::new(0),
             mtu_discover: [raw::IP_PMTUDISC_WANT; 2].map(AtomicU32::new),
             is_v6_whole: AtomicBool::new(false),
@@ -119,6 +129,8 @@ impl IpOptions {
         flag(&self.has_quick_ack, &other.has_quick_ack);
         number(&self.hop_limit, &other.hop_limit);
         number(&self.keep_idle_seconds, &other.keep_idle_seconds);
+        number(&self.keep_interval_seconds, &other.keep_interval_seconds);
+        number(&self.keep_count, &other.keep_count);
         number(&self.user_timeout_ms, &other.user_timeout_ms);
         for (to, from) in self.mtu_discover.iter().zip(&other.mtu_discover) {
             number(to, from);
@@ -135,15 +147,29 @@ impl IpOptions {
         (queue > 0).then_some(patience)
     }
 
+    /// Returns how a silent connection is asked whether it lives; `None`: it is not (SO_KEEPALIVE).
+    pub fn keep_alive(&self, options: &Options) -> Option<keep_alive::Settings> {
+        let seconds = |from: &AtomicU32| Duration::from_secs(from.load(Ordering::Relaxed).into());
+        let user_timeout = match self.user_timeout_ms.load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(Duration::from_millis(ms.into())),
+        };
+        options
+            .is_on(raw::SO_KEEPALIVE)
+            .then(|| keep_alive::Settings {
+                idle: seconds(&self.keep_idle_seconds),
+                interval: seconds(&self.keep_interval_seconds),
+                count: self.keep_count.load(Ordering::Relaxed),
+                user_timeout,
+            })
+    }
+
     /// Gives a connection the options that it has to know.
-    pub fn apply(&self, options: &Options, socket: &mut tcp::Socket) {
+    pub fn apply(&self, socket: &mut tcp::Socket) {
         socket.set_nagle_enabled(!self.has_no_delay.load(Ordering::Relaxed));
         let has_quick_ack = self.has_quick_ack.load(Ordering::Relaxed);
         socket.set_ack_delay((!has_quick_ack).then_some(ACK_DELAY));
         socket.set_hop_limit(Some(self.hop_limit()));
-        let idle = u64::from(self.keep_idle_seconds.load(Ordering::Relaxed));
-        let keeps_alive = options.is_on(raw::SO_KEEPALIVE);
-        socket.set_keep_alive(keeps_alive.then(|| Duration::from_secs(idle)));
     }
 
     /// Returns an option's value. `is_stream`: the socket speaks TCP.
@@ -161,6 +187,10 @@ impl IpOptions {
                 u32::from(self.has_quick_ack.load(Ordering::Relaxed))
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => self.keep_idle_seconds.load(Ordering::Relaxed),
+            (TCP, raw::TCP_KEEPINTVL) if is_stream => {
+                self.keep_interval_seconds.load(Ordering::Relaxed)
+            }
+            (TCP, raw::TCP_KEEPCNT) if is_stream => self.keep_count.load(Ordering::Relaxed),
             (TCP, raw::TCP_USER_TIMEOUT) if is_stream => {
                 self.user_timeout_ms.load(Ordering::Relaxed)
             }
@@ -211,6 +241,14 @@ impl IpOptions {
             (TCP, raw::TCP_KEEPIDLE) if is_stream => {
                 self.keep_idle_seconds
                     .store(within(number()?, 1, KEEP_IDLE_MAX)?, Ordering::Relaxed);
+            }
+            (TCP, raw::TCP_KEEPINTVL) if is_stream => {
+                let seconds = within(number()?, 1, KEEP_INTERVAL_MAX)?;
+                self.keep_interval_seconds.store(seconds, Ordering::Relaxed);
+            }
+            (TCP, raw::TCP_KEEPCNT) if is_stream => {
+                let count = within(number()?, 1, KEEP_COUNT_MAX)?;
+                self.keep_count.store(count, Ordering::Relaxed);
             }
             (TCP, raw::TCP_USER_TIMEOUT) if is_stream => {
                 let ms = within(number()?, 0, i32::MAX.cast_unsigned())?;

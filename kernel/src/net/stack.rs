@@ -207,6 +207,7 @@ impl Stack {
             return true;
         }
         let header = self.links[link].next_header(&mut self.devices);
+        let ends = self.links[link].next_ends(&mut self.devices);
         let copy = self.copy_next(link);
         if !self.links[link].receive_one(&mut self.devices, now) {
             return false;
@@ -216,6 +217,10 @@ impl Stack {
                 && listener.refresh(&mut self.links, now)
             {
                 entry.channel.changed.wake_all();
+            } else if let Role::Connection(connection) = &mut entry.role
+                && ends == Some((connection.local, connection.remote))
+            {
+                connection.hear(now);
             }
         }
         let interface = interfaces::index_of(self.links[link].device);
@@ -261,6 +266,7 @@ impl Stack {
 
     /// Takes over what happened to connections; tells whether that gives more to send.
     fn settle(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
         for entry in self.tcp.values_mut() {
             let connection = match &mut entry.role {
                 Role::Connection(connection) => connection,
@@ -280,6 +286,9 @@ impl Stack {
             if has_changed {
                 entry.channel.changed.wake_all();
             }
+            let channel = &entry.channel;
+            let settings = channel.ip_options.keep_alive(&channel.options);
+            is_busy |= connection.keep_alive(&mut self.links, settings, now);
         }
         for entry in self.udp.values_mut() {
             entry.tell_of_room(&mut self.links);
@@ -287,7 +296,6 @@ impl Stack {
         for entry in self.raw.values_mut() {
             entry.tell_of_room(&mut self.links);
         }
-        let mut is_busy = false;
         let links = &mut self.links;
         self.orphans.retain_mut(|orphan| {
             let fate = orphan.settle(links, now);
@@ -305,12 +313,16 @@ impl Stack {
             .iter_mut()
             .filter_map(|link| link.next_deadline(now));
         let orphans = self.orphans.iter().filter_map(|orphan| orphan.deadline);
-        let listeners = self.tcp.values().filter_map(|entry| match &entry.role {
+        let sockets = self.tcp.values().filter_map(|entry| match &entry.role {
             Role::Listener(listener) => listener.deadline(),
-            _ => None,
+            Role::Connection(connection) => {
+                let channel = &entry.channel;
+                connection.keep_alive_deadline(channel.ip_options.keep_alive(&channel.options))
+            }
+            Role::Idle => None,
         });
         let devices = self.devices.iter().filter_map(Device::next_deadline);
-        let next = timers.chain(devices).chain(orphans).chain(listeners);
+        let next = timers.chain(devices).chain(orphans).chain(sockets);
         let next = next.min()?;
         Some(next.max(now + REST))
     }

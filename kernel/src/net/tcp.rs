@@ -160,7 +160,7 @@ impl TcpSocket {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             let mut socket = connection::make();
-            channel.ip_options.apply(&channel.options, &mut socket);
+            channel.ip_options.apply(&mut socket);
             socket.set_timeout(Some(CONNECT_TIMEOUT));
             socket
                 .connect(link.interface.context(), remote, local)
@@ -536,6 +536,8 @@ impl Socket for TcpSocket {
                 .set(self.channel.family, level, name, value, true)?;
         }
         self.apply_options();
+        // They may make a timer due sooner.
+        Self::run_stack();
         Ok(())
     }
 }
@@ -549,7 +551,7 @@ impl TcpSocket {
             {
                 let socket: &mut tcp::Socket = socket;
                 let options = &self.channel.ip_options;
-                options.apply(&self.channel.options, socket);
+                options.apply(socket);
                 // Until there is an answer to its SYN, patience is the attempt's.
                 if connection.was_established() {
                     socket.set_timeout(options.patience(socket.send_queue()));
