@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -211,3 +213,36 @@ def fill_with_changing_sizes(seed: int, fills: int) -> list[tuple[int, int, list
             thread.join()
         report.append((count, size, taken))
     return report
+
+
+def fill_with_connections(most: int) -> dict[str, Any]:
+    """Opens connections to itself, up to so many, until there is an error; tells how it ended, and what works after."""
+    held: list[socket.socket] = []
+    error = None
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as server:
+        while len(held) < 2 * most and error is None:
+            client = socket.socket()
+            # The listener may be the one to have no memory: then nobody answers.
+            client.settimeout(5)
+            try:
+                client.connect(server.getsockname())
+                held += [client, server.accept()[0]]
+            except OSError as failed:
+                error = errno.errorcode.get(failed.errno or 0, type(failed).__name__)
+                client.close()
+        count = len(held) // 2
+        datagrams = None
+        while len(held) < 3 * most and datagrams is None:
+            held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            try:
+                held[-1].bind(("127.0.0.1", 0))
+            except OSError as failed:
+                datagrams = errno.errorcode[failed.errno or 0]
+        # There is memory for others.
+        others = len(bytes(8 << 20))
+        for each in held:
+            each.close()
+        with socket.create_connection(server.getsockname(), 30) as client, server.accept()[0] as accepted:
+            client.sendall(b"again")
+            after = accepted.recv(5).decode()
+    return {"count": count, "error": error, "datagrams": datagrams, "others": others, "after": after}

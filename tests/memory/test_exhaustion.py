@@ -60,6 +60,16 @@ def test_running_out_again_and_again_loses_nothing(machines: Machines) -> None:
     assert last["taken_kib"] > first["taken_kib"] * 0.95, (first, last)
 
 
+def test_connections_do_not_take_all_memory(machines: Machines) -> None:
+    guest = machines.shared(SMALL)
+    found = guest.call("exhaustion.fill_with_connections", 10000, timeout=300)
+    # Each has 256 KiB, of less than 256 MiB.
+    assert 100 < found.pop("count") < 1024
+    # Whichever end had no memory: the one that calls, or the one that is called.
+    assert found.pop("error") in ("ENOBUFS", "TimeoutError")
+    assert found == {"datagrams": "ENOBUFS", "others": 8 << 20, "after": "again"}
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_memory_runs_out_on_changing_sizes(machines: Machines, seed: int) -> None:
     guest = machines.shared(SMALL)

@@ -1,5 +1,6 @@
 //! One end of a TCP connection, from the first SYN until both ends have let go.
 
+use super::buffers;
 use super::keep_alive::{self, Step, Watch};
 use super::link::Link;
 use super::options::IpOptions;
@@ -22,13 +23,14 @@ const FIN_PATIENCE: Duration = Duration::from_secs(60);
 /// Linux, whose `tcp_orphan_retries` comes to this.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(100);
 
-/// Makes a socket of smoltcp's.
-pub fn make() -> Socket<'static> {
+/// Makes a socket of smoltcp's, if there is memory for it.
+pub fn make() -> Result<Socket<'static>, Errno> {
+    buffers::check(2 * BUFFER)?;
     let buffer = || SocketBuffer::new(vec![0; BUFFER]);
     let mut socket = Socket::new(buffer(), buffer());
     // As TCP_QUICKACK begins (options.rs); an accepted connection is there before its options.
     socket.set_ack_delay(None);
-    socket
+    Ok(socket)
 }
 
 /// One end of a connection.

@@ -116,8 +116,10 @@ impl Listener {
         self.expire(links, now);
         for (link, on) in links.iter_mut().enumerate() {
             if self.is_for(on) && !self.is_open(link) && self.has_room() {
-                let mut socket = connection::make();
-                if socket.listen(self.endpoint).is_ok() {
+                // Without memory the next SYN is lost, and comes again.
+                if let Ok(mut socket) = connection::make()
+                    && socket.listen(self.endpoint).is_ok()
+                {
                     self.stock.push(Stocked {
                         link,
                         handle: on.sockets.add(socket),

@@ -9,6 +9,7 @@
 //! after the state has changed.
 
 pub mod address;
+mod buffers;
 #[cfg(test)]
 mod card_tests;
 pub mod channel;

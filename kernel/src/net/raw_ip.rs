@@ -5,6 +5,7 @@
 //! one, smoltcp does not tell anybody that the protocol is not spoken here.
 
 use super::address::{self, Family};
+use super::buffers;
 use super::channel::Channel;
 use super::control::{self, Arrival};
 use super::device::PACKET_MAX;
@@ -209,6 +210,7 @@ impl RawSocket {
         }
         let channel = Channel::new(family);
         stack::with(|stack| {
+            buffers::check(PACKET_MAX * stack.links.len())?;
             let own = version(family);
             let handles = stack
                 .links
@@ -227,7 +229,8 @@ impl RawSocket {
                 wants_room: false,
             };
             stack.raw.insert(channel.id, entry);
-        });
+            Ok::<(), Errno>(())
+        })?;
         Ok(Arc::new(RawSocket {
             channel,
             metadata: anonymous::metadata(S_IFSOCK | 0o777),

@@ -159,7 +159,7 @@ impl TcpSocket {
             if is_taken {
                 return Err(Errno::EADDRNOTAVAIL);
             }
-            let mut socket = connection::make();
+            let mut socket = connection::make()?;
             channel.ip_options.apply(&mut socket);
             socket.set_timeout(Some(CONNECT_TIMEOUT));
             socket

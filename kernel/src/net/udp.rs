@@ -2,6 +2,7 @@
 
 use super::UDP;
 use super::address::{self, Family};
+use super::buffers;
 use super::channel::Channel;
 use super::control::{self, Arrival, Wishes};
 use super::device::PACKET_MAX;
@@ -211,6 +212,7 @@ impl UdpSocket {
             is_listening: false,
         };
         stack::with(|stack| {
+            buffers::check(2 * PACKET_MAX * stack.links.len())?;
             let port = stack.udp_ports.bind(channel.id, binding, |_| true)?;
             let Stack { links, udp, .. } = stack;
             let entry = udp.get_mut(&channel.id).ok_or(Errno::EBADF)?;
@@ -236,8 +238,12 @@ impl UdpSocket {
         if self.is_bound() {
             return Ok(());
         }
-        self.bind_to(self.channel.family.any(0))
-            .map_err(|_| Errno::EAGAIN)
+        let bound = self.bind_to(self.channel.family.any(0));
+        bound.map_err(|errno| match errno {
+            Errno::ENOBUFS => errno,
+            // As Linux says when there are no ports left.
+            _ => Errno::EAGAIN,
+        })
     }
 
     /// Reads a destination and finds the way there.
