@@ -169,6 +169,38 @@ def ends() -> dict[str, Any]:
     return found
 
 
+def tcp_info(server: socket.socket) -> tuple[int, ...]:
+    """Returns a socket's state, its two first counts, and the MTU, as `struct tcp_info` has them."""
+    info = server.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    assert len(info) == 104
+    return (info[0], *struct.unpack_from("=II", info, 24), *struct.unpack_from("=I", info, 60))
+
+
+def states() -> dict[str, Any]:
+    """What TCP_INFO tells of a listener and of both ends of a connection, as it ends; and of an unknown option."""
+    TCP_CONGESTION = 13
+    found: dict[str, Any] = {}
+    with socket.create_server((LOCALHOST, 0), backlog=5) as server, socket.socket() as other:
+        found["new"] = tcp_info(other)[0]
+        client = socket.create_connection(server.getsockname())
+        found["listener"] = tcp_info(server)
+        accepted, _ = server.accept()
+        found["connected"] = tcp_info(client)
+        client.shutdown(socket.SHUT_WR)
+        found["half closed"] = tcp_info(client)[0], tcp_info(accepted)[0]
+        found["short"] = len(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))
+        accepted.close()
+        client.close()
+        found["unknown"] = failure(other.setsockopt, socket.IPPROTO_TCP, TCP_CONGESTION, b"cubic")
+    log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    found["noted"] = 0
+    with suppress(BlockingIOError):
+        while line := os.read(log, 8192):
+            found["noted"] += b"level 6, name 13, answered ENOPROTOOPT" in line
+    os.close(log)
+    return found
+
+
 def backlog(size: int) -> dict[str, Any]:
     """Connects more than a listener takes; the rest get in as it accepts."""
     with socket.create_server((LOCALHOST, 0), backlog=size) as server:

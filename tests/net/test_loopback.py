@@ -44,6 +44,18 @@ def test_connections_end_and_fail_as_on_linux(guest: Guest) -> None:
     }
 
 
+def test_tcp_info_tells_the_state(guest: Guest) -> None:
+    assert guest.call("network.states", timeout=60) == {
+        "new": 7,
+        "listener": [10, 1, 5, 0],
+        "connected": [1, 0, 0, 65535],
+        "half closed": [5, 8],
+        "short": 1,
+        "unknown": "ENOPROTOOPT",
+        "noted": 1,
+    }
+
+
 def test_a_full_backlog_makes_the_rest_wait(guest: Guest) -> None:
     # As Linux counts: one more than the backlog.
     assert guest.call("network.backlog", 4, timeout=60) == {"at once": 5, "at last": 7}

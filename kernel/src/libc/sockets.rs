@@ -10,6 +10,7 @@ use crate::fs::file::{File, OpenFlags};
 use crate::fs::io::{IoVec, UserBuffers};
 use crate::fs::socket::{Control, Outgoing, Received, Socket};
 use crate::fs::unix::{Kind, UnixSocket};
+use crate::log;
 use crate::memory::user;
 use crate::net;
 use crate::net::address::Family;
@@ -18,6 +19,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use linux_raw_sys::general as numbers;
 use linux_raw_sys::net as raw;
+use smp::Mutex;
 
 /// The calls of this file.
 pub const CALLS: Calls = &[
@@ -466,11 +468,30 @@ fn shutdown(&[fd, how, ..]: &[usize; 6]) -> SysResult {
     Ok(0)
 }
 
+/// Notes an option that is not known here, each once.
+fn noted<R>(level: u32, name: u32, result: Result<R, Errno>) -> Result<R, Errno> {
+    /// Options beyond so many are not noted: programs may ask for all there could be.
+    const NOTED_MAX: usize = 64;
+    static NOTED: Mutex<Vec<(u32, u32)>> = Mutex::new(Vec::new());
+    if matches!(result, Err(Errno::ENOPROTOOPT)) {
+        let mut known = NOTED.lock();
+        if known.len() < NOTED_MAX && !known.contains(&(level, name)) {
+            known.push((level, name));
+            log::info!(
+                "kernel.libc",
+                "no such socket option: level {level}, name {name}, answered ENOPROTOOPT"
+            );
+        }
+    }
+    result
+}
+
 /// getsockopt(2).
 fn getsockopt(&[fd, level, name, to, len_at, ..]: &[usize; 6]) -> SysResult {
     let open = OpenSocket::get(fd)?;
     let room = usize::try_from(user::read_user::<i32>(len_at)?).map_err(|_| Errno::EINVAL)?;
-    let value = open.socket().option(level as u32, name as u32)?;
+    let (level, name) = (level as u32, name as u32);
+    let value = noted(level, name, open.socket().option(level, name))?;
     let count = value.len().min(room);
     user::copy_to_user(to, &value[..count])?;
     user::write_user(len_at, &(count as i32))?;
@@ -483,7 +504,7 @@ fn setsockopt(&[fd, level, name, from, len, ..]: &[usize; 6]) -> SysResult {
     let len = usize::try_from(len as i32).map_err(|_| Errno::EINVAL)?;
     let mut value = vec![0; len.min(OPTION_MAX)];
     user::copy_from_user(&mut value, from)?;
-    open.socket()
-        .set_option(level as u32, name as u32, &value)?;
+    let (level, name) = (level as u32, name as u32);
+    noted(level, name, open.socket().set_option(level, name, &value))?;
     Ok(0)
 }

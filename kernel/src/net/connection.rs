@@ -208,6 +208,12 @@ impl Connection {
         (true, error)
     }
 
+    /// Returns how often the other end has been asked in vain whether it lives.
+    pub fn unanswered_questions(&self) -> u8 {
+        let asked = self.watch.as_ref().map_or(0, Watch::unanswered);
+        u8::try_from(asked).unwrap_or(u8::MAX)
+    }
+
     /// Notes that a packet came from the other end.
     pub fn hear(&mut self, now: Instant) {
         if let Some(watch) = &mut self.watch {

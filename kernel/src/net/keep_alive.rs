@@ -50,6 +50,11 @@ impl Watch {
         }
     }
 
+    /// Returns how often it was asked since it was last heard of.
+    pub fn unanswered(&self) -> u32 {
+        self.asked
+    }
+
     /// Notes that something came from it, or that it owes an answer to more than a question: then patience with it is
     /// another's.
     pub fn hear(&mut self, now: Instant) {

@@ -35,6 +35,7 @@ mod segment_size;
 pub mod stack;
 pub mod status;
 pub mod tcp;
+mod tcp_info;
 #[cfg(test)]
 mod tests;
 pub mod timers;

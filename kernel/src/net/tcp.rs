@@ -9,6 +9,7 @@ use super::listener::Listener;
 use super::options;
 use super::ports::Binding;
 use super::stack::{self, Role, Stack, TcpEntry};
+use super::tcp_info;
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
 use crate::fs::io::{Sink, Source};
@@ -508,6 +509,9 @@ impl Socket for TcpSocket {
             });
             return stack::path_mtu(peer);
         }
+        if (level, name) == (TCP, raw::TCP_INFO) {
+            return Ok(self.info());
+        }
         if level != raw::SOL_SOCKET {
             return self.channel.ip_options.get(level, name, true);
         }
@@ -543,6 +547,19 @@ impl Socket for TcpSocket {
 }
 
 impl TcpSocket {
+    /// Answers TCP_INFO.
+    fn info(&self) -> Vec<u8> {
+        self.with_role_taken(|stack, role| {
+            let Role::Connection(connection) = role else {
+                return tcp_info::tell(role, None, 0);
+            };
+            let way = stack.route(connection.remote.addr);
+            let mtu = way.map_or(0, |(on, _)| stack.mtu(on));
+            let socket = connection.socket(&mut stack.links);
+            tcp_info::tell(role, socket.as_deref(), mtu as u32)
+        })
+    }
+
     /// Tells a connection what its options are now.
     fn apply_options(&self) {
         self.with_role_taken(|stack, role| {
