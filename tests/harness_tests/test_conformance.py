@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 import sys
+import unittest
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import regression
 
 from harness import conformance, settings
 from harness.conformance import Expectations, Runner, System
@@ -121,6 +123,23 @@ def test_packages_count_by_module_where_regrtest_splits_them(tmp_path: Path) -> 
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
     assert conformance.modules(tmp_path) == ["test_a", "test_asyncio.test_c", "test_json"]
+
+
+def test_a_test_may_put_something_else_in_the_place_of_its_id() -> None:
+    class Hides(unittest.TestCase):
+        """One of CPython's does as well."""
+
+        def test_it(self) -> None:
+            self.id = 7
+
+        def test_skip(self) -> None:
+            self.id = 8
+            self.skipTest("no moon")
+
+    result = regression.Result()
+    unittest.defaultTestLoader.loadTestsFromTestCase(Hides).run(result)
+    assert (result.passed, result.broken) == (1, [])
+    assert result.skips == [(f"{Hides.__module__}.{Hides.__qualname__}.test_skip", "no moon")]
 
 
 def test_only_takes_modules_and_packages_and_refuses_what_is_not_there() -> None:
