@@ -139,7 +139,14 @@ class HostWaits:
 
     def longest(self) -> float:
         """Returns the seconds that the thread of QEMU that waited longest since the start was ready to run and did not."""
-        return max(now - self._start.get(task, 0) for task, now in self._read().items()) / 1e9
+        return max(self._since_start()) / 1e9
+
+    def total(self) -> float:
+        """Returns the seconds that all threads of QEMU waited together: the most that it costs what goes through several."""
+        return sum(self._since_start()) / 1e9
+
+    def _since_start(self) -> list[int]:
+        return [now - self._start.get(task, 0) for task, now in self._read().items()]
 
     def _read(self) -> dict[str, int]:
         # Its second field: nanoseconds on a run queue (Linux, Documentation/scheduler/sched-stats.rst).
