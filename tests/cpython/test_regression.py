@@ -87,8 +87,8 @@ ONCE = (
 )
 #: Starts a machine that gets what another one leaves of the host's CPU time.
 YIELDING = ("nice", "-n", "19")
-#: Seconds that a module may take on an emulated machine.
-TIMEOUT = 900
+#: Seconds that a module may take on an emulated machine: test_math alone takes ten minutes of a CPU of the host.
+TIMEOUT = 1800
 
 
 class Runner:
