@@ -1,4 +1,4 @@
-//! The polling lock: preemption is off while it is held, and who spins for it serves TLB shootdowns.
+//! The polling lock: preemption is off while it is held, and no TLB shootdown waits for who spins for it.
 
 use core::{
     cell::UnsafeCell,
@@ -6,13 +6,13 @@ use core::{
     ops::{Deref, DerefMut},
 };
 
-use crate::{PreemptGuard, machine, prim::const_unless_loom, raw_lock::RawLock, tlb};
+use crate::{PreemptGuard, prim::const_unless_loom, raw_lock::RawLock};
 
 /// A lock under which a TLB shootdown may be waited for. **Masks preemption**, not interrupts.
 ///
-/// The page-fault handler takes it with interrupts off, when a shootdown IPI could not reach it:
-/// a spinner with interrupts off therefore looks for requests itself. Other interrupt handlers
-/// must not take it, as they may have interrupted the holder.
+/// A CPU that spins for it is left out of shootdowns as an idle one is: the holder need not wait for it. Those
+/// that idle CPUs take part in it answers itself, as the page-fault handler takes the lock with
+/// interrupts off. Other interrupt handlers must not take it, as they may have interrupted the holder.
 pub struct PollingLock<T: ?Sized> {
     raw: RawLock,
     value: UnsafeCell<T>,
@@ -42,7 +42,7 @@ impl<T: ?Sized> PollingLock<T> {
     #[track_caller]
     pub fn lock(&self) -> PollingLockGuard<'_, T> {
         let preempt = PreemptGuard::new();
-        self.raw.acquire(serve);
+        self.raw.acquire_lazily();
         PollingLockGuard {
             lock: self,
             _preempt: preempt,
@@ -62,13 +62,6 @@ impl<T: ?Sized> PollingLock<T> {
     /// Says whether somebody holds it; for reports.
     pub fn is_locked(&self) -> bool {
         self.raw.is_locked()
-    }
-}
-
-/// What a spinner does meanwhile.
-fn serve() {
-    if !machine::interrupts_enabled() {
-        tlb::service_shootdown();
     }
 }
 

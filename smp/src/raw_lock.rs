@@ -8,6 +8,7 @@ pub(crate) use self::blocking::RawMutex as RawLock;
 use crate::{
     machine,
     prim::{AtomicBool, Ordering, const_unless_loom},
+    tlb,
 };
 
 /// More rounds than any section can take: about half a minute of spinning under emulation.
@@ -38,6 +39,16 @@ impl RawSpinLock {
     pub(crate) fn acquire(&self, meanwhile: impl Fn()) {
         if !self.try_acquire() {
             self.acquire_slowly(meanwhile);
+        }
+    }
+
+    /// As `acquire`, for who uses no user memory until it has the lock: TLB shootdowns do not wait for it.
+    /// Preemption is off.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn acquire_lazily(&self) {
+        if !self.try_acquire() {
+            tlb::while_lazy(|| self.acquire_slowly(tlb::service_shootdown));
         }
     }
 
@@ -107,6 +118,10 @@ mod blocking {
 
         pub(crate) fn acquire(&self, _: impl Fn()) {
             self.keep(self.mutex.lock().expect("a model does not panic and go on"));
+        }
+
+        pub(crate) fn acquire_lazily(&self) {
+            self.acquire(|| ());
         }
 
         pub(crate) fn release(&self) {

@@ -6,8 +6,8 @@
 //!
 //! Where one CPU can flush for all (`Platform::broadcast_flush_tlb`), that takes the place of the requests.
 //!
-//! An idle CPU touches no user memory. It is only marked stale, and flushes everything before it
-//! runs a thread.
+//! A CPU that is idle or spins for a `PollingLock` touches no user memory: it is lazy. It is only marked stale,
+//! and flushes everything before it goes on.
 
 #![forbid(unsafe_code)]
 
@@ -25,9 +25,9 @@ use crate::{
 
 /// Runs threads: flush by IPI.
 const ACTIVE: u32 = 0;
-/// Is idle.
+/// Uses no user memory.
 const LAZY: u32 = 1;
-/// Is idle and has something to flush.
+/// Uses no user memory and has something to flush.
 const STALE: u32 = 2;
 
 struct Slot {
@@ -79,12 +79,12 @@ impl Shootdowns {
         others: CpuMask,
         start: usize,
         end: usize,
-        with_idle: bool,
+        with_lazy: bool,
     ) {
         machine::flush_tlb(start, end);
         let targets = others
             .iter()
-            .filter(|&cpu| with_idle || !self.mark_stale(cpu));
+            .filter(|&cpu| with_lazy || !self.mark_stale(cpu));
         let targets = targets.fold(CpuMask::NONE, CpuMask::with);
         if targets.is_empty() {
             return;
@@ -114,11 +114,11 @@ impl Shootdowns {
         }
     }
 
-    /// Tries to leave the flush to an idle CPU.
+    /// Leaves the flush to the CPU if it is lazy.
     fn mark_stale(&self, cpu: CpuId) -> bool {
         let laziness = &self.slot(cpu).laziness;
-        // Release pairs with the Acquire in `leave_idle`: the flush there, and what is read after
-        // it, finds the page table as changed. Acquire pairs with the Release in `enter_idle`.
+        // Release pairs with the Acquire in `end_lazy`: the flush there, and what is read after
+        // it, finds the page table as changed. Acquire pairs with the Release in `begin_lazy`.
         // `STALE` is written again for the same reason: a later flush must know of this change too.
         let mark = |state: u32| (state != ACTIVE).then_some(STALE);
         laziness
@@ -146,15 +146,22 @@ impl Shootdowns {
         }
     }
 
-    /// Notes that this CPU uses no user memory until `leave_idle`.
-    pub(crate) fn enter_idle(&self, this: CpuId) {
+    /// Runs `wait`, which uses no user memory; shootdowns do not wait for this CPU meanwhile. Preemption is
+    /// off, and this does not nest.
+    pub(crate) fn while_lazy(&self, this: CpuId, wait: impl FnOnce()) {
+        self.begin_lazy(this);
+        wait();
+        self.end_lazy(this);
+    }
+
+    fn begin_lazy(&self, this: CpuId) {
         // Release pairs with the Acquire in `mark_stale`: what this CPU did through its old
         // translations comes before the frame is reused.
         self.slot(this).laziness.store(LAZY, Ordering::Release);
     }
 
     /// Flushes what was left to this CPU.
-    pub(crate) fn leave_idle(&self, this: CpuId) {
+    fn end_lazy(&self, this: CpuId) {
         // Acquire pairs with the Release in `mark_stale`. From now on IPIs come again.
         if self.slot(this).laziness.swap(ACTIVE, Ordering::Acquire) == STALE {
             machine::flush_tlb(0, usize::MAX);
@@ -167,8 +174,8 @@ prim::global! {
 }
 
 /// Makes every CPU forget the translations of `start..end` before it next uses user memory, and
-/// returns when no CPU can use them any more: the frames may be reused. Idle CPUs are not
-/// disturbed, they flush when they leave idle.
+/// returns when no CPU can use them any more: the frames may be reused. Lazy CPUs, which are idle or
+/// spin for a [`crate::PollingLock`], are not disturbed, they flush before they go on.
 ///
 /// # Panics
 ///
@@ -180,8 +187,8 @@ pub fn shootdown(start: usize, end: usize) {
     shoot(start, end, false);
 }
 
-/// As [`shootdown`], and idle CPUs take part: for when page tables are freed, which the
-/// hardware of an idle CPU may still walk speculatively.
+/// As [`shootdown`], and lazy CPUs take part: for when page tables are freed, which their
+/// hardware may still walk speculatively.
 ///
 /// # Panics
 ///
@@ -205,11 +212,17 @@ fn assert_may_wait() {
     );
 }
 
-fn shoot(start: usize, end: usize, with_idle: bool) {
+fn shoot(start: usize, end: usize, with_lazy: bool) {
     let _pinned = PreemptGuard::new();
     let this = machine::this_cpu();
     let others = scheduler::online_cpus().without(this);
-    SHOOTDOWNS.shoot(this, others, start, end, with_idle);
+    SHOOTDOWNS.shoot(this, others, start, end, with_lazy);
+}
+
+/// Runs `wait`, which uses no user memory; shootdowns do not wait for this CPU meanwhile. Preemption is off,
+/// and this does not nest.
+pub(crate) fn while_lazy(wait: impl FnOnce()) {
+    SHOOTDOWNS.while_lazy(machine::this_cpu(), wait);
 }
 
 /// Answers the requests of other CPUs, if there are any; for who waits with interrupts off.
@@ -220,16 +233,6 @@ pub fn service_shootdown() {
 /// Handles [`Ipi::Shootdown`]. Interrupts are off.
 pub fn on_shootdown_ipi() {
     service_shootdown();
-}
-
-#[cfg(target_os = "none")]
-pub(crate) fn enter_idle(this: CpuId) {
-    SHOOTDOWNS.enter_idle(this);
-}
-
-#[cfg(target_os = "none")]
-pub(crate) fn leave_idle(this: CpuId) {
-    SHOOTDOWNS.leave_idle(this);
 }
 
 /// Returns how many shootdowns `cpu` has begun.
@@ -300,14 +303,14 @@ mod tests {
         machine::simulate(machine.clone());
         let shootdowns = Shootdowns::new();
         let (this, busy, idle) = (CpuId(0), CpuId(1), CpuId(2));
-        shootdowns.enter_idle(idle);
+        shootdowns.begin_lazy(idle);
         shootdowns.shoot(this, CpuMask::only(idle), 0x1000, 0x3000, false);
         assert_eq!(machine.take(), [Event::Flush], "idle CPUs are left alone");
-        shootdowns.leave_idle(idle);
+        shootdowns.end_lazy(idle);
         assert_eq!(machine.take(), [Event::Flush], "it flushes for itself");
         let others = CpuMask::only(busy).with(idle);
         for (others, with_idle) in [(others, false), (CpuMask::only(idle), true)] {
-            shootdowns.enter_idle(idle);
+            shootdowns.begin_lazy(idle);
             shootdowns.shoot(this, others, 0x1000, 0x3000, with_idle);
             let broadcast = Event::Broadcast(0x1000, 0x3000);
             assert_eq!(machine.take(), [Event::Flush, broadcast]);

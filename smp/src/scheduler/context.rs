@@ -200,7 +200,7 @@ pub fn run_idle() -> ! {
             polling.learn(now_ns.saturating_sub(idle_since_ns));
             idle_since_ns = machine::now_ns();
             scheduler().announce_idle(this);
-            poll(this, idle_since_ns + polling.limit_ns());
+            tlb::while_lazy(|| poll(this, idle_since_ns + polling.limit_ns()));
             continue;
         }
         if scheduler().has_dead() {
@@ -210,10 +210,10 @@ pub fn run_idle() -> ! {
         }
         if scheduler().begin_halt(this) {
             scheduler().program_timer_exactly(this);
-            tlb::enter_idle(this);
-            machine::halt();
-            scheduler().after_halt(this);
-            tlb::leave_idle(this);
+            tlb::while_lazy(|| {
+                machine::halt();
+                scheduler().after_halt(this);
+            });
         }
     }
 }
