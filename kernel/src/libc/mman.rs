@@ -46,7 +46,7 @@ impl From<MapError> for Errno {
 /// Runs one of the calls that take memory or give it back, and lets CPython's allocator know whether
 /// memory is short.
 fn with_areas<R>(call: impl FnOnce(&mut Space) -> R) -> R {
-    let (result, is_short) = address_space::with(|space| (call(space), space.is_short()));
+    let (result, is_short) = address_space::change(|space| (call(space), space.is_short()));
     python::note_memory(is_short);
     result
 }

@@ -10,13 +10,16 @@ use crate::arch::page_table::USER_RANGE;
 use alloc::vec::Vec;
 use core::ops::Range;
 use mmap_shim::{Access, AddressSpace, AreaReport, FaultError, Identity, Limits, Policy, Usage};
-use smp::PollingLock;
+use smp::{Mutex, PollingLock, PreemptGuard};
 use spin::Once;
 
 /// The areas and page tables of C and Python.
 pub type Space = AddressSpace<MachineMapper>;
 
 static SPACE: Once<PollingLock<Space>> = Once::new();
+
+/// Whose turn it is among the calls of [`change`].
+static TURN: Mutex<()> = Mutex::new(());
 
 /// As Linux has it: `vm.max_map_count`, the default `RLIMIT_STACK`, `stack_guard_gap`.
 const LIMITS: Limits = Limits {
@@ -61,6 +64,26 @@ pub fn with<R>(f: impl FnOnce(&mut Space) -> R) -> R {
         (result, space.take_retired())
     };
     // The last reference to a file may go here, and its pages with it: not under the lock.
+    drop(retired);
+    result
+}
+
+/// As [`with`], for what may wait for a TLB shootdown: who comes meanwhile sleeps. By spinning it would take
+/// the host's time from the virtual CPU that the shootdown waits for.
+pub fn change<R>(f: impl FnOnce(&mut Space) -> R) -> R {
+    let (result, retired) = {
+        let turn = TURN.lock();
+        // Or all would wait until a preempted holder has its next turn on a CPU.
+        let pinned = PreemptGuard::new();
+        let mut space = lock().lock();
+        let result = f(&mut space);
+        let retired = space.take_retired();
+        drop(space);
+        drop(turn);
+        drop(pinned);
+        (result, retired)
+    };
+    // As in `with`.
     drop(retired);
     result
 }
