@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from statistics import median
 
 import pytest
@@ -28,18 +30,67 @@ def quiet(guest: Guest, function: str, *arguments: object, timeout: float = 120,
     pytest.fail(f"the host was never quiet: others took {others:.0%} of it")
 
 
+class HostCpus:
+    """Two processes of this host that compute when told to: they show how much its CPUs get done at the same time.
+
+    A host that is a virtual machine itself may have two CPUs that are not always two.
+    """
+
+    LOOP = """
+import sys, time
+for line in sys.stdin:
+    began, x = time.perf_counter(), 0
+    for i in range(int(line)):
+        x = (x * 3 + i) & 0xFFFFFF
+    print(time.perf_counter() - began, flush=True)
+"""
+    #: Passes of the loop that keep a CPU busy for about a fifth of a second.
+    PASSES = 2_000_000
+
+    def __enter__(self) -> HostCpus:
+        command = [sys.executable, "-c", self.LOOP]
+        pipe = subprocess.PIPE
+        self._workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.communicate()
+
+    def seconds(self, count: int) -> float:
+        """Returns how long so many of the processes take, at the same time."""
+        workers = self._workers[:count]
+        for worker in workers:
+            assert worker.stdin
+            worker.stdin.write(f"{self.PASSES}\n")
+            worker.stdin.flush()
+        return max(float(worker.stdout.readline()) for worker in workers if worker.stdout)
+
+
 @pytest.mark.timing
 def test_two_threads_are_faster_than_one_after_the_other(guest: Guest, machines: Machines) -> None:
     def seconds(threads: int) -> float:
-        host = HostWaits(guest.console.pid)
-        ends: list[float] = guest.call("scheduling.run_threads", threads, 2 * HALF_A_SECOND)
-        return max(ends) - host.longest()
+        waits = HostWaits(guest.console.pid)
+        ends: list[float] = guest.call("scheduling.run_threads", threads, HALF_A_SECOND // 2)
+        return max(ends) - waits.longest()
 
     wait_for_quiet_host()
     seconds(2)
-    rounds = [(seconds(1) + seconds(1), seconds(2)) for _ in range(5)]
-    speed_up = median(alone / together for alone, together in rounds)
-    assert speed_up >= 1.8 if machines.settings.free_threading else speed_up <= 1.2, rounds
+    alone = together = host_alone = host_together = 0.0
+    with HostCpus() as host:
+        # In turn, so that ups and downs of the host's CPUs meet all four sums.
+        for _ in range(16):
+            alone += seconds(1) + seconds(1)
+            host_alone += host.seconds(1) + host.seconds(1)
+            together += seconds(2)
+            host_together += host.seconds(2)
+    speed_up, possible = alone / together, min(2.0, host_alone / host_together)
+    if machines.settings.free_threading:
+        # 1.8 where two CPUs get twice as much done as one. Where they do not, figures of one moment differ by a tenth.
+        share = 0.9 if possible > 1.9 else 0.8
+        assert speed_up >= share * possible, (alone, together, host_alone, host_together)
+    else:
+        assert speed_up <= 1.2, (alone, together)
 
 
 @pytest.mark.timing
