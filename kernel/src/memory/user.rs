@@ -7,6 +7,7 @@
 use crate::arch::user_copy;
 use alloc::vec::Vec;
 use core::mem::{MaybeUninit, size_of};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 /// The address, or part of the range, is not C's to use that way (`EFAULT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,23 @@ pub enum StringError {
     Fault,
     /// It has no end within the limit (`ENAMETOOLONG` for a path).
     TooLong,
+}
+
+/// Bytes of stack that kernel code on C's stack uses while it holds spin locks, with room to spare.
+const LOCKED_STACK: usize = 4096;
+
+/// Has the page that the stack grows into next there, writable, for kernel code that is about to take spin locks
+/// on C's stack: a page fault under one would wait for the address space, whose holder may wait for a CPU
+/// that spins for that lock.
+pub fn touch_stack() {
+    let here = MaybeUninit::<u8>::uninit();
+    let below = here.as_ptr().addr() - LOCKED_STACK;
+    // SAFETY: C's stack goes on there, or its guard page ends it, which is a fault of C's. If it is an alternate
+    // stack that is too small for this kernel, the byte is another's, and keeps its value.
+    let byte = unsafe { AtomicU8::from_ptr(core::ptr::with_exposed_provenance_mut(below)) };
+    // An exchange for itself is a write, which a page that is there to be read alone does not take.
+    let value = byte.load(Ordering::Relaxed);
+    let _ = byte.compare_exchange(value, value, Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// Types that C may fill with any bytes.

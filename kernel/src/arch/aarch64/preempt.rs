@@ -25,7 +25,7 @@ use super::cpu;
 use super::per_cpu::{self, RESUME_OFFSET, Resume};
 use super::traps::PSTATE_I;
 use super::vectors::{FRAME_SIZE, TrapFrame};
-use crate::memory::{KERNEL_STACK_SIZE, STACK_GUARD_SIZE};
+use crate::memory::{self, KERNEL_STACK_SIZE, STACK_GUARD_SIZE};
 
 /// PSTATE for the trampoline: EL1 on SP_EL0; debug, interrupts and fast interrupts off.
 const TRAMPOLINE_PSTATE: u64 = 0x2c4;
@@ -191,6 +191,7 @@ extern "C" fn kernel_work() {
 /// Runs on C's stack, as the interrupted thread, with interrupts off; what it changes in `frame`
 /// are the registers that C code continues with.
 extern "C" fn user_work(frame: &mut TrapFrame, address: usize, signal: u64) {
+    memory::user::touch_stack();
     if signal != 0 {
         cpu::enable_interrupts();
         super::signal::deliver_exception(frame, address, signal);

@@ -25,7 +25,7 @@ use x86_64::instructions::interrupts;
 use super::fpu;
 use super::per_cpu::{self, RESUME_OFFSET, Resume};
 use super::trap_stubs::TrapFrame;
-use crate::memory::{KERNEL_STACK_SIZE, STACK_GUARD_SIZE};
+use crate::memory::{self, KERNEL_STACK_SIZE, STACK_GUARD_SIZE};
 
 /// The vector that a trampoline reports when no exception brought it there.
 const NO_EXCEPTION: u64 = 256;
@@ -167,6 +167,7 @@ extern "C" fn user_work(frame: &mut TrapFrame, address: usize) {
     // The interrupted code may have been in the middle of x87 work or have
     // changed the rounding; a signal handler starts from the ABI's state.
     fpu::reset();
+    memory::user::touch_stack();
     if frame.vector != NO_EXCEPTION {
         interrupts::enable();
         super::signal::deliver_exception(frame, address);

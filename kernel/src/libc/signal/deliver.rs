@@ -13,7 +13,7 @@ use super::info::SignalInfo;
 use super::send;
 use super::set::{DefaultAction, Signal};
 use super::state::{AlternateStack, Delivery, Step};
-use crate::memory::user::read_user;
+use crate::memory::user::{read_user, touch_stack};
 use crate::process::{self, PROCESS, ThreadData};
 use crate::{arch, log, python};
 
@@ -22,6 +22,7 @@ use crate::{arch, log, python};
 /// is set, and by the interrupt trampoline when C code was interrupted.
 #[unsafe(no_mangle)]
 pub extern "C" fn thread_notify() {
+    touch_stack();
     deliver_all(None);
 }
 
