@@ -230,12 +230,14 @@ impl Connection {
         now: Instant,
     ) -> bool {
         let is_due = self.was_established && !self.is_given_up;
-        let owes_answer = self.unsent(links) > 0;
         let watch = self.watch.get_or_insert(Watch::new(now));
-        let Some(settings) = settings.filter(|_| is_due) else {
+        let is_due = |settings: &keep_alive::Settings| is_due && watch.deadline(settings) <= now;
+        let Some(settings) = settings.filter(is_due) else {
             return false;
         };
-        if owes_answer && watch.deadline(&settings) <= now {
+        let owes_answer = self.unsent(links) > 0;
+        let watch = self.watch.get_or_insert(Watch::new(now));
+        if owes_answer {
             watch.hear(now);
         }
         let step = watch.step(&settings, now);

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use smoltcp::phy::{
     self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, RxToken, TxToken,
 };
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress};
 
 /// The longest packet that sockets send, IP header included.
@@ -30,6 +30,8 @@ pub const ETHERNET_HEADER: usize = 14;
 const WAITING_MAX: usize = 64;
 /// How many fragments may wait until the card has room; the longest packet is 46.
 const UNSENT_MAX: usize = 64;
+/// How long it takes until a card is asked again whether it has room for them.
+const ASK_FOR_ROOM: Duration = Duration::from_millis(1);
 /// How many frames may wait to be shown to packet sockets.
 const SEEN_MAX: usize = 256;
 
@@ -231,8 +233,8 @@ impl Device {
         let Kind::Card(own) = &self.kind else {
             return None;
         };
-        // A card does not tell when it has room.
-        let sending = (!own.unsent.is_empty()).then_some(self.now);
+        // A card does not tell when it has room: it is asked again, without keeping a CPU busy.
+        let sending = (!own.unsent.is_empty()).then_some(self.now + ASK_FOR_ROOM);
         let arriving = own.arriving.iter().filter_map(Reassembly::deadline);
         arriving.chain(sending).min()
     }
