@@ -1,11 +1,15 @@
 //! What a socket can do beyond what a file can: the calls of socket(7), whatever the family.
 
 use super::description::Description;
-use super::file::{File, OpenFlags};
+use super::file::{File, Metadata, OpenFlags, PollEvents};
 use super::io::{Sink, Source};
 use crate::libc::errno::{Errno, SysResult};
+use crate::memory::user;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
+use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
+use smp::WaitQueue;
 
 /// Process, user and group: `struct ucred` (unix(7)).
 pub type Credentials = [u32; 3];
@@ -84,4 +88,70 @@ pub trait Socket: Send + Sync {
 
     /// Sets an option (setsockopt(2)).
     fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<(), Errno>;
+}
+
+/// What a socket tells of itself as a file. The rest of [`File`] is the same for every socket.
+pub trait SocketFile: Socket + Any {
+    /// Returns what fstat(2) tells.
+    fn stat(&self) -> Metadata;
+
+    /// Returns what the socket is ready for now.
+    fn readiness(&self) -> PollEvents;
+
+    /// Returns the queue that is woken whenever `readiness` may have changed.
+    fn changed(&self) -> &WaitQueue;
+
+    /// Returns how many bytes the next read has at most (FIONREAD); `ENOTTY` where that is not told.
+    fn unread(&self) -> Result<usize, Errno>;
+
+    /// Returns how many bytes have not been sent yet (TIOCOUTQ); datagrams never wait.
+    fn unsent(&self) -> Result<usize, Errno> {
+        Ok(0)
+    }
+}
+
+impl<S: SocketFile> File for S {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.stat())
+    }
+
+    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
+        // As on Linux not even an empty datagram is taken for it.
+        if to.remaining() == 0 {
+            return Ok(0);
+        }
+        self.receive(to, 0, flags).map(|received| received.count)
+    }
+
+    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
+        let message = Outgoing {
+            data: from,
+            to: &[],
+            rights: Vec::new(),
+            control: Vec::new(),
+        };
+        self.send(message, 0, flags)
+    }
+
+    fn poll(&self) -> PollEvents {
+        self.readiness()
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(self.changed())
+    }
+
+    fn ioctl(&self, request: u32, argument: usize) -> SysResult {
+        let count = match request {
+            FIONREAD => self.unread()?,
+            TIOCOUTQ => self.unsent()?,
+            _ => return Err(Errno::ENOTTY),
+        };
+        user::write_user(argument, &(count as i32))?;
+        Ok(0)
+    }
+
+    fn socket(&self) -> Option<&dyn Socket> {
+        Some(self)
+    }
 }

@@ -20,6 +20,7 @@ mod discovery;
 mod fragments;
 mod frame;
 pub mod header;
+mod inbox;
 pub mod interfaces;
 mod keep_alive;
 pub mod lease;

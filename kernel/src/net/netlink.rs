@@ -1,16 +1,16 @@
 //! Routing netlink sockets (rtnetlink(7)), as far as if_nameindex(3) and getifaddrs(3) need them: a
 //! request for all links or all addresses is answered with their list.
 
+use super::inbox::{self, Inbox};
 use super::interfaces::{self, Interface};
 use super::stack;
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
-use crate::fs::io::{Sink, Source};
-use crate::fs::socket::{Outgoing, Received, Socket};
-use crate::fs::socket_options::{Direction, Options, words};
+use crate::fs::io::Sink;
+use crate::fs::socket::{Outgoing, Received, Socket, SocketFile};
+use crate::fs::socket_options::{Options, words};
 use crate::libc::errno::{Errno, SysResult};
 use crate::log;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -41,7 +41,7 @@ const NEW_ADDRESS: u16 = numbers::RTM_NEWADDR as u16;
 pub struct NetlinkSocket {
     kind: u32,
     port: Mutex<u32>,
-    inbox: Mutex<VecDeque<Vec<u8>>>,
+    inbox: Mutex<Inbox<()>>,
     changed: WaitQueue,
     options: Options,
     metadata: Metadata,
@@ -58,7 +58,7 @@ pub fn open(kind: u32, protocol: u32) -> Result<Arc<dyn File>, Errno> {
     Ok(Arc::new(NetlinkSocket {
         kind,
         port: Mutex::new(0),
-        inbox: Mutex::new(VecDeque::new()),
+        inbox: Mutex::new(Inbox::new()),
         changed: WaitQueue::new(),
         options: Options::new(),
         metadata: anonymous::metadata(S_IFSOCK | 0o777),
@@ -297,7 +297,11 @@ impl Socket for NetlinkSocket {
                 break;
             }
             let answers = answer(&rest[..len], port, &interfaces);
-            self.inbox.lock().extend(answers);
+            let mut inbox = self.inbox.lock();
+            for answer in answers {
+                inbox.offer(usize::MAX, (), answer);
+            }
+            drop(inbox);
             rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
         }
         self.changed.wake_all();
@@ -305,29 +309,14 @@ impl Socket for NetlinkSocket {
     }
 
     fn receive(&self, to: &mut dyn Sink, flags: u32, open: OpenFlags) -> Result<Received, Errno> {
-        let is_nonblocking = open.is_nonblocking() || flags & raw::MSG_DONTWAIT != 0;
-        let datagram =
-            self.options
-                .wait(&self.changed, Direction::Receive, is_nonblocking, || {
-                    let mut inbox = self.inbox.lock();
-                    if flags & raw::MSG_PEEK != 0 {
-                        inbox.front().cloned()
-                    } else {
-                        inbox.pop_front()
-                    }
-                })?;
-        let fits = datagram.len().min(to.remaining());
-        to.put(&datagram[..fits])?;
-        let is_cut = fits < datagram.len();
+        let waiting = (&self.options, &self.changed);
+        let received = inbox::receive(to, flags, open, waiting, || {
+            Some(Ok(Some(self.inbox.lock().next(flags)?)))
+        })?;
+        let (_, received) = received.unwrap_or_default();
         Ok(Received {
-            count: if flags & raw::MSG_TRUNC != 0 {
-                datagram.len()
-            } else {
-                fits
-            },
             from: address(0),
-            flags: if is_cut { raw::MSG_TRUNC } else { 0 },
-            ..Received::default()
+            ..received
         })
     }
 
@@ -356,45 +345,27 @@ impl Socket for NetlinkSocket {
     }
 }
 
-impl File for NetlinkSocket {
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata)
+impl SocketFile for NetlinkSocket {
+    fn stat(&self) -> Metadata {
+        self.metadata
     }
 
-    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
-        self.receive(to, 0, flags).map(|received| received.count)
-    }
-
-    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        let message = Outgoing {
-            data: from,
-            to: &[],
-            rights: Vec::new(),
-            control: Vec::new(),
-        };
-        self.send(message, 0, flags)
-    }
-
-    fn poll(&self) -> PollEvents {
+    fn readiness(&self) -> PollEvents {
         let mut events = PollEvents::WRITABLE;
         events.set(PollEvents::READABLE, !self.inbox.lock().is_empty());
         events
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.changed)
+    fn changed(&self) -> &WaitQueue {
+        &self.changed
     }
 
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
+    fn unread(&self) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
     }
 
-    fn label(&self) -> &'static str {
-        "NETLINK"
-    }
-
-    fn sync(&self) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn unsent(&self) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
     }
 }
 

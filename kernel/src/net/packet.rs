@@ -4,25 +4,23 @@
 //! all that it hears, so every one is promiscuous.
 
 use super::device::{Device, ETHERNET_HEADER};
+use super::inbox::{self, Inbox};
 use super::interfaces;
 use super::link::Version;
 use super::stack::{self, Stack};
 use super::status::SocketStatus;
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
-use crate::fs::io::{Sink, Source};
-use crate::fs::socket::{Outgoing, Received, Socket};
-use crate::fs::socket_options::{Direction, Options, words};
+use crate::fs::io::Sink;
+use crate::fs::socket::{Outgoing, Received, Socket, SocketFile};
+use crate::fs::socket_options::{Options, words};
 use crate::libc::errno::{Errno, SysResult};
-use crate::memory::user;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::S_IFSOCK;
 use linux_raw_sys::if_arp::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as raw;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress};
 use smp::WaitQueue;
@@ -38,8 +36,6 @@ const ALL: u16 = 3;
 /// Bytes of `sockaddr_ll`, and of one whose hardware address is left off.
 const ADDRESS_LEN: usize = 20;
 const ADDRESS_LEN_MIN: usize = 12;
-/// What a frame counts for in its receive buffer beyond its bytes.
-const OVERHEAD: usize = 256;
 
 const KNOWN_SEND: u32 = raw::MSG_DONTWAIT | raw::MSG_NOSIGNAL;
 
@@ -63,15 +59,20 @@ pub struct Seen {
     pub bytes: Vec<u8>,
 }
 
-/// A frame that waits to be read.
+/// What is told of a frame.
 #[derive(Clone)]
-struct Frame {
+struct About {
     kind: Kind,
     /// The index of its interface.
     device: usize,
     source: [u8; 6],
     protocol: u16,
     hardware: u32,
+}
+
+/// A frame that an interface has received or sent, with its header.
+struct Frame {
+    about: About,
     /// The packet socket that sent it, which does not hear it.
     sender: Option<u64>,
     bytes: Vec<u8>,
@@ -84,26 +85,24 @@ pub(super) struct PacketEntry {
     protocol: u16,
     /// The interface; `None`: all.
     device: Option<usize>,
-    inbox: VecDeque<Frame>,
-    inbox_bytes: usize,
+    inbox: Inbox<About>,
 }
 
 impl PacketEntry {
     fn offer(&mut self, frame: &Frame) {
+        let about = &frame.about;
         // As on Linux only who takes all protocols hears what goes out.
         let is_wanted =
-            self.protocol == ALL || self.protocol == frame.protocol && frame.kind != Kind::Outgoing;
+            self.protocol == ALL || self.protocol == about.protocol && about.kind != Kind::Outgoing;
         if !is_wanted || frame.sender == Some(self.shared.id) {
             return;
         }
-        if self.device.is_some_and(|device| device != frame.device) {
+        if self.device.is_some_and(|device| device != about.device) {
             return;
         }
-        let needed = frame.bytes.len() + OVERHEAD;
         let room = self.shared.options.receive_buffer();
-        if self.inbox.is_empty() || self.inbox_bytes + needed <= room {
-            self.inbox_bytes += needed;
-            self.inbox.push_back(frame.clone());
+        let bytes = &frame.bytes[self.shared.header_hidden..];
+        if self.inbox.offer(room, about.clone(), bytes.to_vec()) {
             self.shared.changed.wake_all();
         }
     }
@@ -116,15 +115,9 @@ impl PacketEntry {
             local: (name.into(), self.protocol),
             remote: None,
             state: "",
-            receive_queue: self.inbox.iter().map(|frame| frame.bytes.len()).sum(),
+            receive_queue: self.inbox.len(),
             send_queue: 0,
         }
-    }
-
-    fn pop(&mut self) -> Option<Frame> {
-        let frame = self.inbox.pop_front()?;
-        self.inbox_bytes -= frame.bytes.len() + OVERHEAD;
-        Some(frame)
     }
 }
 
@@ -159,12 +152,15 @@ fn frame_of(device: &Device, index: usize, seen: Seen) -> Option<Frame> {
     } else {
         Kind::OtherHost
     };
-    Some(Frame {
+    let about = About {
         kind,
         device: index,
         source: header.src_addr().0,
         protocol: header.ethertype().into(),
         hardware,
+    };
+    Some(Frame {
+        about,
         sender: seen.sender,
         bytes,
     })
@@ -187,6 +183,8 @@ pub(super) fn deliver(stack: &mut Stack) {
 /// What a packet socket and the stack share without the stack's lock.
 struct Shared {
     id: u64,
+    /// Bytes of each frame that do not come and go: the Ethernet header of SOCK_DGRAM.
+    header_hidden: usize,
     changed: WaitQueue,
     options: Options,
 }
@@ -194,8 +192,6 @@ struct Shared {
 /// A packet socket. The stack's lock guards its state.
 pub struct PacketSocket {
     shared: Arc<Shared>,
-    /// Whether frames come and go with their Ethernet header.
-    has_header: bool,
     metadata: Metadata,
 }
 
@@ -257,6 +253,11 @@ impl PacketSocket {
         }
         let shared = Arc::new(Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            header_hidden: if kind == raw::SOCK_RAW {
+                0
+            } else {
+                ETHERNET_HEADER
+            },
             changed: WaitQueue::new(),
             options: Options::new(),
         });
@@ -264,8 +265,7 @@ impl PacketSocket {
             shared: shared.clone(),
             protocol: u16::from_be(protocol as u16),
             device: None,
-            inbox: VecDeque::new(),
-            inbox_bytes: 0,
+            inbox: Inbox::new(),
         };
         stack::with(|stack| {
             stack.packet.insert(shared.id, entry);
@@ -276,7 +276,6 @@ impl PacketSocket {
         });
         Ok(Arc::new(PacketSocket {
             shared,
-            has_header: kind == raw::SOCK_RAW,
             metadata: anonymous::metadata(S_IFSOCK | 0o777),
         }))
     }
@@ -301,7 +300,6 @@ impl Socket for PacketSocket {
             }
             // What waits came from wherever it was bound before.
             entry.inbox.clear();
-            entry.inbox_bytes = 0;
             Ok(())
         })
     }
@@ -349,7 +347,7 @@ impl Socket for PacketSocket {
             None => bound,
         };
         let device = device.ok_or(Errno::ENXIO)?;
-        let header = if self.has_header { 0 } else { ETHERNET_HEADER };
+        let header = self.shared.header_hidden;
         let (mtu, hardware) = stack::with(|stack| {
             let device = &stack.devices[device];
             (device.mtu(), device.hardware_address())
@@ -362,7 +360,7 @@ impl Socket for PacketSocket {
         }
         let mut bytes = vec![0; header + len];
         message.data.take(&mut bytes[header..])?;
-        if !self.has_header {
+        if header > 0 {
             let to = to.ok_or(Errno::EDESTADDRREQ)?;
             let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
             frame.set_dst_addr(EthernetAddress(to.hardware.unwrap_or_default()));
@@ -400,47 +398,23 @@ impl Socket for PacketSocket {
     }
 
     fn receive(&self, to: &mut dyn Sink, flags: u32, open: OpenFlags) -> Result<Received, Errno> {
-        if flags & raw::MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if flags & raw::MSG_ERRQUEUE != 0 {
-            return Err(Errno::EAGAIN);
-        }
-        let is_nonblocking = open.is_nonblocking() || flags & raw::MSG_DONTWAIT != 0;
-        let attempt = || {
-            self.with_entry(|entry| {
-                if flags & raw::MSG_PEEK != 0 {
-                    entry.inbox.front().cloned()
-                } else {
-                    entry.pop()
-                }
-            })
+        let waiting = (&self.shared.options, &self.shared.changed);
+        let received = inbox::receive(to, flags, open, waiting, || {
+            let next = self.with_entry(|entry| entry.inbox.next(flags))?;
+            Some(Ok(Some(next)))
+        })?;
+        let Some((about, received)) = received else {
+            return Ok(Received::default());
         };
-        let frame = self.shared.options.wait(
-            &self.shared.changed,
-            Direction::Receive,
-            is_nonblocking,
-            attempt,
-        )?;
-        let start = if self.has_header { 0 } else { ETHERNET_HEADER };
-        let data = &frame.bytes[start..];
-        let fits = data.len().min(to.remaining());
-        to.put(&data[..fits])?;
         Ok(Received {
-            count: if flags & raw::MSG_TRUNC != 0 {
-                data.len()
-            } else {
-                fits
-            },
             from: address(
-                frame.protocol,
-                Some(frame.device),
-                frame.hardware,
-                frame.kind as u8,
-                &frame.source,
+                about.protocol,
+                Some(about.device),
+                about.hardware,
+                about.kind as u8,
+                &about.source,
             ),
-            flags: if fits < data.len() { raw::MSG_TRUNC } else { 0 },
-            ..Received::default()
+            ..received
         })
     }
 
@@ -453,7 +427,7 @@ impl Socket for PacketSocket {
             return Err(Errno::ENOPROTOOPT);
         }
         match name {
-            raw::SO_TYPE if self.has_header => Ok(words(&[raw::SOCK_RAW])),
+            raw::SO_TYPE if self.shared.header_hidden == 0 => Ok(words(&[raw::SOCK_RAW])),
             raw::SO_TYPE => Ok(words(&[raw::SOCK_DGRAM])),
             raw::SO_DOMAIN => Ok(words(&[raw::AF_PACKET])),
             raw::SO_PROTOCOL => {
@@ -491,26 +465,12 @@ impl Drop for PacketSocket {
     }
 }
 
-impl File for PacketSocket {
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata)
+impl SocketFile for PacketSocket {
+    fn stat(&self) -> Metadata {
+        self.metadata
     }
 
-    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
-        self.receive(to, 0, flags).map(|received| received.count)
-    }
-
-    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        let message = Outgoing {
-            data: from,
-            to: &[],
-            rights: Vec::new(),
-            control: Vec::new(),
-        };
-        self.send(message, 0, flags)
-    }
-
-    fn poll(&self) -> PollEvents {
+    fn readiness(&self) -> PollEvents {
         let mut events = PollEvents::WRITABLE;
         let has_more = self.with_entry(|entry| !entry.inbox.is_empty());
         events.set(PollEvents::READABLE, has_more);
@@ -518,33 +478,11 @@ impl File for PacketSocket {
         events
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.shared.changed)
+    fn changed(&self) -> &WaitQueue {
+        &self.shared.changed
     }
 
-    fn ioctl(&self, request: u32, argument: usize) -> SysResult {
-        let start = if self.has_header { 0 } else { ETHERNET_HEADER };
-        let count = match request {
-            FIONREAD => self.with_entry(|entry| {
-                let next = entry.inbox.front();
-                next.map_or(0, |frame| frame.bytes.len() - start)
-            }),
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        user::write_user(argument, &(count as i32))?;
-        Ok(0)
-    }
-
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn label(&self) -> &'static str {
-        "PACKET"
-    }
-
-    fn sync(&self) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn unread(&self) -> Result<usize, Errno> {
+        Ok(self.with_entry(|entry| entry.inbox.next_len()))
     }
 }

@@ -10,23 +10,21 @@ use super::channel::Channel;
 use super::control::{self, Arrival};
 use super::device::PACKET_MAX;
 use super::header::Header;
+use super::inbox::{self, Inbox};
 use super::link::{self, Link, Version};
 use super::options;
 use super::stack::{self, Stack};
 use super::status::{self, SocketStatus};
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
-use crate::fs::io::{Sink, Source};
-use crate::fs::socket::{Outgoing, Received, Socket};
+use crate::fs::io::Sink;
+use crate::fs::socket::{Outgoing, Received, Socket, SocketFile};
 use crate::fs::socket_options::{Direction, words};
 use crate::libc::errno::{Errno, SysResult};
-use crate::memory::user;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use linux_raw_sys::general::S_IFSOCK;
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as raw;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::raw as smoltcp_raw;
@@ -38,8 +36,6 @@ use smp::WaitQueue;
 /// Bytes of the headers that are put in front of what is sent.
 const HEADER_V4: usize = 20;
 const HEADER_V6: usize = 40;
-/// What a packet counts for in its receive buffer beyond its bytes.
-const OVERHEAD: usize = 256;
 /// The socket's filter of ICMP types: a level and a name for each version.
 const SOL_RAW: u32 = 255;
 const ICMP_FILTER: u32 = 1;
@@ -49,12 +45,11 @@ const ICMPV6_FILTER: u32 = 1;
 const KNOWN_SEND: u32 =
     raw::MSG_DONTWAIT | raw::MSG_NOSIGNAL | raw::MSG_DONTROUTE | raw::MSG_CONFIRM;
 
-/// A packet that has arrived.
+/// What is told of a packet that has arrived.
 #[derive(Clone)]
-struct Packet {
+struct About {
     from: IpAddress,
     arrival: Arrival,
-    data: Vec<u8>,
 }
 
 /// A raw socket's state.
@@ -65,8 +60,7 @@ pub(super) struct RawEntry {
     handles: Vec<Option<SocketHandle>>,
     local: Option<IpAddress>,
     peer: Option<IpAddress>,
-    inbox: VecDeque<Packet>,
-    inbox_bytes: usize,
+    inbox: Inbox<About>,
     /// A bit for each type of ICMP that is not wanted.
     blocked: [u32; 8],
     is_receive_shut: bool,
@@ -93,13 +87,10 @@ impl RawEntry {
         if self.is_icmp() && payload.first().is_some_and(|&kind| self.blocks(kind)) {
             return;
         }
-        let needed = data.len() + OVERHEAD;
-        let room = self.channel.options.receive_buffer();
-        if self.is_receive_shut || !self.inbox.is_empty() && self.inbox_bytes + needed > room {
+        if self.is_receive_shut {
             return;
         }
-        self.inbox_bytes += needed;
-        self.inbox.push_back(Packet {
+        let about = About {
             from: header.source,
             arrival: Arrival {
                 to: header.destination,
@@ -107,9 +98,11 @@ impl RawEntry {
                 hop_limit: header.hop_limit,
                 traffic_class: header.traffic_class,
             },
-            data: data.to_vec(),
-        });
-        self.channel.changed.wake_all();
+        };
+        let room = self.channel.options.receive_buffer();
+        if self.inbox.offer(room, about, data.to_vec()) {
+            self.channel.changed.wake_all();
+        }
     }
 
     /// Wakes who waits for room, once there is some.
@@ -145,7 +138,7 @@ impl RawEntry {
                 .peer
                 .map(|peer| status::words(IpEndpoint::new(peer, 0))),
             state: "",
-            receive_queue: self.inbox.iter().map(|packet| packet.data.len()).sum(),
+            receive_queue: self.inbox.len(),
             send_queue: 0,
         }
     }
@@ -160,12 +153,6 @@ impl RawEntry {
 
     fn blocks(&self, kind: u8) -> bool {
         self.blocked[usize::from(kind >> 5)] & 1 << (kind & 31) != 0
-    }
-
-    fn pop(&mut self) -> Option<Packet> {
-        let packet = self.inbox.pop_front()?;
-        self.inbox_bytes -= packet.data.len() + OVERHEAD;
-        Some(packet)
     }
 }
 
@@ -222,8 +209,7 @@ impl RawSocket {
                 handles: handles.collect(),
                 local: None,
                 peer: None,
-                inbox: VecDeque::new(),
-                inbox_bytes: 0,
+                inbox: Inbox::new(),
                 blocked: [0; 8],
                 is_receive_shut: false,
                 wants_room: false,
@@ -409,53 +395,21 @@ impl Socket for RawSocket {
     }
 
     fn receive(&self, to: &mut dyn Sink, flags: u32, open: OpenFlags) -> Result<Received, Errno> {
-        if flags & raw::MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if flags & raw::MSG_ERRQUEUE != 0 {
-            return Err(Errno::EAGAIN);
-        }
-        let is_nonblocking = open.is_nonblocking() || flags & raw::MSG_DONTWAIT != 0;
-        let attempt = || {
-            self.with_entry(|entry, _| {
-                let next = if flags & raw::MSG_PEEK != 0 {
-                    entry.inbox.front().cloned()
-                } else {
-                    entry.pop()
-                };
-                match next {
-                    None if entry.is_receive_shut => Some(None),
-                    None => None,
-                    found => Some(found),
-                }
+        let channel = &self.channel;
+        let waiting = (&channel.options, &channel.changed);
+        let received = inbox::receive(to, flags, open, waiting, || {
+            self.with_entry(|entry, _| match entry.inbox.next(flags) {
+                None => entry.is_receive_shut.then_some(Ok(None)),
+                found => Some(Ok(found)),
             })
-        };
-        let packet = self.channel.options.wait(
-            &self.channel.changed,
-            Direction::Receive,
-            is_nonblocking,
-            attempt,
-        )?;
-        let Some(packet) = packet else {
+        })?;
+        let Some((About { from, arrival }, received)) = received else {
             return Ok(Received::default());
         };
-        let fits = packet.data.len().min(to.remaining());
-        to.put(&packet.data[..fits])?;
-        let is_cut = fits < packet.data.len();
         Ok(Received {
-            count: if flags & raw::MSG_TRUNC != 0 {
-                packet.data.len()
-            } else {
-                fits
-            },
-            from: self.address(Some(packet.from), 0),
-            flags: if is_cut { raw::MSG_TRUNC } else { 0 },
-            control: control::tell(
-                self.channel.family,
-                &self.channel.ip_options,
-                &packet.arrival,
-            ),
-            ..Received::default()
+            from: self.address(Some(from), 0),
+            control: control::tell(channel.family, &channel.ip_options, &arrival),
+            ..received
         })
     }
 
@@ -540,26 +494,12 @@ impl Drop for RawSocket {
     }
 }
 
-impl File for RawSocket {
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata)
+impl SocketFile for RawSocket {
+    fn stat(&self) -> Metadata {
+        self.metadata
     }
 
-    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
-        self.receive(to, 0, flags).map(|received| received.count)
-    }
-
-    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        let message = Outgoing {
-            data: from,
-            to: &[],
-            rights: Vec::new(),
-            control: Vec::new(),
-        };
-        self.send(message, 0, flags)
-    }
-
-    fn poll(&self) -> PollEvents {
+    fn readiness(&self) -> PollEvents {
         let mut events = PollEvents::WRITABLE;
         let has_more = self.with_entry(|entry, _| !entry.inbox.is_empty() || entry.is_receive_shut);
         events.set(PollEvents::READABLE, has_more);
@@ -567,32 +507,11 @@ impl File for RawSocket {
         events
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.channel.changed)
+    fn changed(&self) -> &WaitQueue {
+        &self.channel.changed
     }
 
-    fn ioctl(&self, request: u32, argument: usize) -> SysResult {
-        let count = match request {
-            FIONREAD => self.with_entry(|entry, _| {
-                let next = entry.inbox.front();
-                next.map_or(0, |packet| packet.data.len())
-            }),
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        user::write_user(argument, &(count as i32))?;
-        Ok(0)
-    }
-
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn label(&self) -> &'static str {
-        "RAW"
-    }
-
-    fn sync(&self) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn unread(&self) -> Result<usize, Errno> {
+        Ok(self.with_entry(|entry, _| entry.inbox.next_len()))
     }
 }

@@ -4,7 +4,7 @@ use super::TCP;
 use super::address::{self, Family};
 use super::channel::Channel;
 use super::connection::{self, Connection};
-use super::link;
+use super::link::{self, Link};
 use super::listener::Listener;
 use super::options;
 use super::ports::Binding;
@@ -13,15 +13,13 @@ use super::tcp_info;
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
 use crate::fs::io::{Sink, Source};
-use crate::fs::socket::{Outgoing, Received, Socket};
+use crate::fs::socket::{Outgoing, Received, Socket, SocketFile};
 use crate::fs::socket_options::{Direction, words};
 use crate::libc::errno::{Errno, SysResult};
 use crate::libc::signal;
-use crate::memory::user;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{S_IFSOCK, SIGPIPE};
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as raw;
 use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
@@ -85,6 +83,18 @@ impl TcpSocket {
                 entry.role = role;
             }
             result
+        })
+    }
+
+    /// Returns what `count` says of a connection; 0 of a socket that has none.
+    fn queued(
+        &self,
+        count: impl FnOnce(&Connection, &mut [Link]) -> usize,
+    ) -> Result<usize, Errno> {
+        self.with_role_taken(|stack, role| match role {
+            Role::Listener(_) => Err(Errno::EINVAL),
+            Role::Idle => Ok(0),
+            Role::Connection(connection) => Ok(count(connection, &mut stack.links)),
         })
     }
 
@@ -601,30 +611,13 @@ impl Drop for TcpSocket {
     }
 }
 
-impl File for TcpSocket {
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata)
-    }
-
-    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
-        if to.remaining() == 0 {
-            return Ok(0);
-        }
-        self.receive(to, 0, flags).map(|received| received.count)
-    }
-
-    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        let message = Outgoing {
-            data: from,
-            to: &[],
-            rights: Vec::new(),
-            control: Vec::new(),
-        };
-        self.send(message, 0, flags)
+impl SocketFile for TcpSocket {
+    fn stat(&self) -> Metadata {
+        self.metadata
     }
 
     /// As Linux's `tcp_poll`.
-    fn poll(&self) -> PollEvents {
+    fn readiness(&self) -> PollEvents {
         let mut events = self.with_role_taken(|stack, role| match role {
             Role::Idle => PollEvents::WRITABLE | PollEvents::HUP,
             Role::Listener(listener) if listener.is_ready() => PollEvents::READABLE,
@@ -647,31 +640,15 @@ impl File for TcpSocket {
         events
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.channel.changed)
+    fn changed(&self) -> &WaitQueue {
+        &self.channel.changed
     }
 
-    fn ioctl(&self, request: u32, argument: usize) -> SysResult {
-        let count = self.with_role_taken(|stack, role| match (request, role) {
-            (FIONREAD | TIOCOUTQ, Role::Listener(_)) => Err(Errno::EINVAL),
-            (FIONREAD | TIOCOUTQ, Role::Idle) => Ok(0),
-            (FIONREAD, Role::Connection(connection)) => Ok(connection.readable(&mut stack.links)),
-            (TIOCOUTQ, Role::Connection(connection)) => Ok(connection.unsent(&mut stack.links)),
-            _ => Err(Errno::ENOTTY),
-        })?;
-        user::write_user(argument, &(count as i32))?;
-        Ok(0)
+    fn unread(&self) -> Result<usize, Errno> {
+        self.queued(Connection::readable)
     }
 
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn label(&self) -> &'static str {
-        "TCP"
-    }
-
-    fn sync(&self) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn unsent(&self) -> Result<usize, Errno> {
+        self.queued(Connection::unsent)
     }
 }

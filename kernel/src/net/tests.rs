@@ -266,6 +266,8 @@ fn datagrams_keep_their_borders_and_their_senders() {
         };
         assert_eq!(a.send(message, 0, WAIT), Ok(bytes.len()));
     }
+    let none = b.read(&mut KernelSink::new(&mut []), NOW);
+    assert_eq!(none, Ok(0), "a read of no bytes takes no datagram");
     assert_eq!(receive(&*b, 99, NOW).unwrap(), b"one");
     assert_eq!(receive(&*b, 99, NOW).unwrap(), b"");
     let mut bytes = [0; 2];

@@ -7,6 +7,7 @@ use super::channel::Channel;
 use super::control::{self, Arrival, Wishes};
 use super::device::PACKET_MAX;
 use super::header::Header;
+use super::inbox::{self, Inbox};
 use super::link::{self, Link, Version};
 use super::options;
 use super::ports::Binding;
@@ -14,18 +15,15 @@ use super::stack::{self, Stack};
 use super::status::{self, SocketStatus};
 use crate::fs::anonymous;
 use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
-use crate::fs::io::{Sink, Source};
-use crate::fs::socket::{Outgoing, Received, Socket};
+use crate::fs::io::Sink;
+use crate::fs::socket::{Outgoing, Received, Socket, SocketFile};
 use crate::fs::socket_options::{Direction, words};
 use crate::libc::errno::{Errno, SysResult};
 use crate::libc::signal;
-use crate::memory::user;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{S_IFSOCK, SIGPIPE};
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as raw;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
@@ -39,18 +37,15 @@ const HEADERS_V6: usize = 40 + 8;
 /// Bytes of the longest datagram over each.
 const LEN_MAX: usize = PACKET_MAX - HEADERS_V4;
 const LEN_MAX_V6: usize = PACKET_MAX - HEADERS_V6;
-/// What a datagram counts for in its receive buffer beyond its bytes, so that empty ones count.
-const OVERHEAD: usize = 256;
 
 const KNOWN_SEND: u32 =
     raw::MSG_DONTWAIT | raw::MSG_NOSIGNAL | raw::MSG_EOR | raw::MSG_DONTROUTE | raw::MSG_CONFIRM;
 
-/// A datagram that has arrived.
+/// What is told of a datagram that has arrived.
 #[derive(Clone)]
-struct Datagram {
+struct About {
     from: IpEndpoint,
     arrival: Arrival,
-    data: Vec<u8>,
 }
 
 /// A UDP socket's state.
@@ -61,8 +56,7 @@ pub(super) struct UdpEntry {
     /// Our address as getsockname(2) tells it.
     local: IpEndpoint,
     peer: Option<IpEndpoint>,
-    inbox: VecDeque<Datagram>,
-    inbox_bytes: usize,
+    inbox: Inbox<About>,
     is_receive_shut: bool,
     is_send_shut: bool,
     /// Somebody waits for room to send.
@@ -94,24 +88,20 @@ impl UdpEntry {
             let socket: &mut udp::Socket = link.sockets.get_mut(handle);
             while let Ok((data, meta)) = socket.recv() {
                 let from = meta.endpoint;
-                let is_from_peer = self.peer.is_none_or(|peer| peer == from);
-                let needed = data.len() + OVERHEAD;
-                let room = self.channel.options.receive_buffer();
-                // What does not fit is lost, as UDP may.
-                if is_from_peer && (self.inbox.is_empty() || self.inbox_bytes + needed <= room) {
-                    self.inbox_bytes += needed;
-                    self.inbox.push_back(Datagram {
-                        from,
-                        arrival: Arrival {
-                            to: meta.local_address.unwrap_or(self.local.addr),
-                            interface,
-                            hop_limit: header.map_or(0, |header| header.hop_limit),
-                            traffic_class: header.map_or(0, |header| header.traffic_class),
-                        },
-                        data: data.to_vec(),
-                    });
-                    has_changed = true;
+                if self.peer.is_some_and(|peer| peer != from) {
+                    continue;
                 }
+                let arrival = Arrival {
+                    to: meta.local_address.unwrap_or(self.local.addr),
+                    interface,
+                    hop_limit: header.map_or(0, |header| header.hop_limit),
+                    traffic_class: header.map_or(0, |header| header.traffic_class),
+                };
+                // What does not fit is lost, as UDP may.
+                let room = self.channel.options.receive_buffer();
+                has_changed |= self
+                    .inbox
+                    .offer(room, About { from, arrival }, data.to_vec());
             }
         }
         if has_changed {
@@ -129,15 +119,9 @@ impl UdpEntry {
             local: status::words(self.local),
             remote: self.peer.map(status::words),
             state: "",
-            receive_queue: self.inbox.iter().map(|datagram| datagram.data.len()).sum(),
+            receive_queue: self.inbox.len(),
             send_queue: 0,
         })
-    }
-
-    fn pop(&mut self) -> Option<Datagram> {
-        let datagram = self.inbox.pop_front()?;
-        self.inbox_bytes -= datagram.data.len() + OVERHEAD;
-        Some(datagram)
     }
 
     fn remove(&mut self, links: &mut [Link]) {
@@ -174,8 +158,7 @@ impl UdpSocket {
             handles: Vec::new(),
             local: family.any(0),
             peer: None,
-            inbox: VecDeque::new(),
-            inbox_bytes: 0,
+            inbox: Inbox::new(),
             is_receive_shut: false,
             is_send_shut: false,
             wants_room: false,
@@ -432,54 +415,24 @@ impl Socket for UdpSocket {
     }
 
     fn receive(&self, to: &mut dyn Sink, flags: u32, open: OpenFlags) -> Result<Received, Errno> {
-        if flags & raw::MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if flags & raw::MSG_ERRQUEUE != 0 {
-            return Err(Errno::EAGAIN);
-        }
-        let is_nonblocking = open.is_nonblocking() || flags & raw::MSG_DONTWAIT != 0;
-        let attempt = || {
-            self.with_entry(|entry, _| {
-                if self.channel.options.has_error() {
-                    return Some(self.channel.options.check_error().map(|()| None));
-                }
-                if flags & raw::MSG_PEEK != 0 {
-                    if let Some(front) = entry.inbox.front() {
-                        return Some(Ok(Some(front.clone())));
-                    }
-                } else if let Some(datagram) = entry.pop() {
-                    return Some(Ok(Some(datagram)));
-                }
-                entry.is_receive_shut.then_some(Ok(None))
+        let channel = &self.channel;
+        let waiting = (&channel.options, &channel.changed);
+        let received = inbox::receive(to, flags, open, waiting, || {
+            if channel.options.has_error() {
+                return Some(channel.options.check_error().map(|()| None));
+            }
+            self.with_entry(|entry, _| match entry.inbox.next(flags) {
+                None => entry.is_receive_shut.then_some(Ok(None)),
+                found => Some(Ok(found)),
             })
-        };
-        let datagram = self.channel.options.wait(
-            &self.channel.changed,
-            Direction::Receive,
-            is_nonblocking,
-            attempt,
-        )??;
-        let Some(datagram) = datagram else {
+        })?;
+        let Some((About { from, arrival }, received)) = received else {
             return Ok(Received::default());
         };
-        let fits = datagram.data.len().min(to.remaining());
-        to.put(&datagram.data[..fits])?;
-        let is_cut = fits < datagram.data.len();
         Ok(Received {
-            count: if flags & raw::MSG_TRUNC != 0 {
-                datagram.data.len()
-            } else {
-                fits
-            },
-            from: self.channel.family.to_bytes(datagram.from),
-            flags: if is_cut { raw::MSG_TRUNC } else { 0 },
-            control: control::tell(
-                self.channel.family,
-                &self.channel.ip_options,
-                &datagram.arrival,
-            ),
-            ..Received::default()
+            from: channel.family.to_bytes(from),
+            control: control::tell(channel.family, &channel.ip_options, &arrival),
+            ..received
         })
     }
 
@@ -545,26 +498,12 @@ impl Drop for UdpSocket {
     }
 }
 
-impl File for UdpSocket {
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata)
+impl SocketFile for UdpSocket {
+    fn stat(&self) -> Metadata {
+        self.metadata
     }
 
-    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
-        self.receive(to, 0, flags).map(|received| received.count)
-    }
-
-    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        let message = Outgoing {
-            data: from,
-            to: &[],
-            rights: Vec::new(),
-            control: Vec::new(),
-        };
-        self.send(message, 0, flags)
-    }
-
-    fn poll(&self) -> PollEvents {
+    fn readiness(&self) -> PollEvents {
         let mut events = self.with_entry(|entry, _| {
             let mut events = PollEvents::WRITABLE;
             let is_shut = entry.is_receive_shut;
@@ -577,34 +516,11 @@ impl File for UdpSocket {
         events
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.channel.changed)
+    fn changed(&self) -> &WaitQueue {
+        &self.channel.changed
     }
 
-    fn ioctl(&self, request: u32, argument: usize) -> SysResult {
-        let count = match request {
-            FIONREAD => self.with_entry(|entry, _| {
-                entry
-                    .inbox
-                    .front()
-                    .map_or(0, |datagram| datagram.data.len())
-            }),
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        user::write_user(argument, &(count as i32))?;
-        Ok(0)
-    }
-
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn label(&self) -> &'static str {
-        "UDP"
-    }
-
-    fn sync(&self) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn unread(&self) -> Result<usize, Errno> {
+        Ok(self.with_entry(|entry, _| entry.inbox.next_len()))
     }
 }

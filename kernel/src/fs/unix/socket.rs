@@ -3,18 +3,15 @@
 use super::address::{self, Address, Key};
 use super::inbox::Inbox;
 use crate::fs::anonymous;
-use crate::fs::file::{File, Metadata, OpenFlags, PollEvents};
-use crate::fs::io::{Sink, Source};
-use crate::fs::socket::{Credentials, Outgoing, Socket};
+use crate::fs::file::{Metadata, PollEvents};
+use crate::fs::socket::{Credentials, SocketFile};
 use crate::fs::socket_options::Options;
-use crate::libc::errno::{Errno, SysResult};
-use crate::memory::user;
+use crate::libc::errno::Errno;
 use crate::process;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use linux_raw_sys::general::S_IFSOCK;
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as raw;
 use smp::{Mutex, WaitQueue};
 
@@ -197,32 +194,12 @@ impl Drop for UnixSocket {
     }
 }
 
-impl File for UnixSocket {
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata)
+impl SocketFile for UnixSocket {
+    fn stat(&self) -> Metadata {
+        self.metadata
     }
 
-    fn read(&self, to: &mut dyn Sink, flags: OpenFlags) -> SysResult {
-        if to.remaining() == 0 {
-            return Ok(0);
-        }
-        self.receive(to, 0, flags).map(|received| received.count)
-    }
-
-    fn write(&self, from: &mut dyn Source, flags: OpenFlags) -> SysResult {
-        self.send(
-            Outgoing {
-                data: from,
-                to: &[],
-                rights: Vec::new(),
-                control: Vec::new(),
-            },
-            0,
-            flags,
-        )
-    }
-
-    fn poll(&self) -> PollEvents {
+    fn readiness(&self) -> PollEvents {
         let (is_send_shut, waiting) = {
             let state = self.state.lock();
             (
@@ -251,34 +228,24 @@ impl File for UnixSocket {
         events
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.changed)
+    fn changed(&self) -> &WaitQueue {
+        &self.changed
     }
 
-    fn ioctl(&self, request: u32, argument: usize) -> SysResult {
-        let bytes = match request {
-            FIONREAD if self.state.lock().listening.is_some() => return Err(Errno::EINVAL),
-            FIONREAD => {
-                let inbox = self.inbox.lock();
-                match (self.kind, inbox.front()) {
-                    (Kind::Datagram, Some(message)) => message.data.len(),
-                    (Kind::Datagram, None) => 0,
-                    (Kind::Stream | Kind::SequencedPacket, _) => inbox.bytes(),
-                }
-            }
-            TIOCOUTQ => self.peer().map_or(0, |peer| peer.inbox.lock().bytes()),
-            _ => return Err(Errno::ENOTTY),
-        };
-        user::write_user(argument, &(bytes as i32))?;
-        Ok(0)
+    fn unread(&self) -> Result<usize, Errno> {
+        if self.state.lock().listening.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let inbox = self.inbox.lock();
+        Ok(match (self.kind, inbox.front()) {
+            (Kind::Datagram, Some(message)) => message.data.len(),
+            (Kind::Datagram, None) => 0,
+            (Kind::Stream | Kind::SequencedPacket, _) => inbox.bytes(),
+        })
     }
 
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn sync(&self) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn unsent(&self) -> Result<usize, Errno> {
+        Ok(self.peer().map_or(0, |peer| peer.inbox.lock().bytes()))
     }
 }
 
