@@ -346,6 +346,25 @@ def test_a_plain_client_that_goes_ends_what_runs(connect: Connect, served: Serve
         served.wait_until_alone()
 
 
+def test_a_session_that_ends_slowly_is_not_interrupted_after_its_end(connect: Connect, served: Served) -> None:
+    served.console.run("from kernel.net import _chat; from kernel.net._repl import _Connection")
+    client = connect()
+    client.prompt()
+    served.console.run("[left] = [each for each in gc.get_objects() if type(each) is _Connection and not each.is_over]")
+    # Its user looks at the prompt for a while, and goes.
+    time.sleep(1.5)
+    served.console.run("_chat._changing.acquire()")
+    client.socket.close()
+    # The session ends and waits to leave the chat; a second later the server interrupts whatever it still does.
+    deadline = time.monotonic() + PATIENCE
+    while served.console.evaluate("left.has_input_ended and left.deadline is None") != "True":
+        assert time.monotonic() < deadline
+    served.console.run("_chat._changing.release()")
+    served.wait_until_alone()
+    assert served.console.evaluate("_chat._here") == "{}"
+    served.console.run("del left")
+
+
 def test_connections_leave_nothing_behind(served: Served) -> None:
     def come_and_go(count: int) -> None:
         for number in range(count):

@@ -67,8 +67,11 @@ Serve = Callable[[int, str, str], None]
 def serve_session(terminal_fd: int, terminal: str, name: str) -> None:
     """Runs a session of the shell."""
     from kernel.net._chat import Chat
-    from kernel.shell import Session
+    from kernel.shell import Session, _interrupts
 
+    # The server interrupts a session whose user has gone. If the session had ended by itself, the interrupt would come
+    # in what follows it and leave the terminal open, and the connection with it.
+    _interrupts.hold()
     with Chat(terminal_fd, name) as chat:
         Session(terminal_fd, terminal=terminal, name=name, names={"chat": chat}).run()
 

@@ -125,6 +125,7 @@ class Session:
             # A current directory of its own; the main thread's is that of the process.
             os.unshare(os.CLONE_FS)  # type: ignore[attr-defined]
         self._ident = threading.get_ident()
+        mask = _interrupts.change_mask(signal.SIG_BLOCK, ())
         with suppress(KeyboardInterrupt):
             _interrupts.hold()
         _interrupts.direct_to_this_thread(self._fd)
@@ -137,7 +138,8 @@ class Session:
                 self._serve()
             finally:
                 self._end()
-                _interrupts.allow()
+                # Who holds Ctrl-C back still has something to do that must not end half-way.
+                _interrupts.change_mask(signal.SIG_SETMASK, mask)
 
     def _set_up_terminal(self) -> None:
         """Lets no typed character stop the output: a terminal that is a window needs no such thing."""
