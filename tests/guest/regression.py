@@ -8,6 +8,7 @@ that would start one skip the test that makes them.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import os
 import sys
 import time
@@ -180,6 +181,10 @@ def forget(name: str) -> None:
     for loaded in list(sys.modules):
         if loaded == f"test.{name}" or loaded.startswith(f"test.{name}."):
             del sys.modules[loaded]
+    if name.split(".")[0] == "test_interpreters" and (package := sys.modules.get("concurrent.interpreters")):
+        # Its test_queues reloads a module of this package, whose functions go on with the constants of before: whoever
+        # makes a queue for interpreters after that, as test_struct does, is refused.
+        importlib.reload(package)
 
 
 if __name__ == "__main__":
