@@ -235,7 +235,8 @@ fn leave(thread: &Thread) -> bool {
         }
         thread.futex.is_queued.store(false, Ordering::Relaxed);
         // SAFETY: it is queued and its key is of this bucket, both under the lock: it is in this list.
-        let removed = unsafe { bucket.cursor_mut_from_ptr(thread) }.remove();
+        // The pointer is the `Arc`'s own, because it becomes an `Arc` again.
+        let removed = unsafe { bucket.cursor_mut_from_ptr(thread.as_arc_ptr()) }.remove();
         drop(bucket);
         drop(removed);
         return true;
