@@ -121,10 +121,10 @@ fn wait_at(word: *const AtomicU32, expected: u32, sleep: Sleep<'_>) -> Wake {
         sys::call(
             __NR_futex,
             [
-                word.addr(),
+                word.expose_provenance(),
                 command,
                 expected as usize,
-                timeout.addr(),
+                timeout.expose_provenance(),
                 0,
                 sleep.bits as usize,
             ],
@@ -160,7 +160,7 @@ pub fn wake_bits(word: *const AtomicU32, count: u32, bits: u32, scope: Scope) ->
         sys::call(
             __NR_futex,
             [
-                word.addr(),
+                word.expose_provenance(),
                 operation(FUTEX_WAKE_BITSET, scope),
                 count as usize,
                 0,

@@ -147,7 +147,7 @@ pub fn change_signal_mask(how: u32, set: SignalMask) -> SignalMask {
     let mut old: SignalMask = 0;
     let arguments = [
         how as usize,
-        (&raw const set).addr(),
+        (&raw const set).expose_provenance(),
         (&raw mut old).expose_provenance(),
         size_of::<SignalMask>(),
         0,
