@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.machines import Machines, Shape
+from harness.machines import HostWaits, Machines, Shape
 from harness.serial import Guest
 
 
@@ -106,7 +106,11 @@ def test_sixteen_sessions_keep_to_themselves(guest: Guest) -> None:
 
 
 def test_an_endless_loop_delays_nobody_else(guest: Guest) -> None:
-    assert sorted(guest.call("sessions.delay_beside_a_spinner"))[5] < 0.2
+    waits = HostWaits(guest.console.pid)
+    delays = sorted(guest.call("sessions.delay_beside_a_spinner"))
+    # The median, without what the host kept the machine waiting: that is spread over no more than the slower half.
+    slower = delays[len(delays) // 2 :]
+    assert slower[0] - waits.total() / len(slower) < 0.2
 
 
 def test_what_is_printed_after_the_end_goes_to_the_log(guest: Guest) -> None:
