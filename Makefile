@@ -7,7 +7,7 @@ export SMP_CPUS MEM ACCEL TARGET_ARCH PYTHONOS_FREE_THREADING REPL_HOST_PORT FIL
 
 .DEFAULT_GOAL := build
 .PHONY: build help setup run run-x86_64 run-arm64 test test-x86_64 test-arm64 boot-test test-cpython bench stress iso stop connect \
-        clean cleanall fmt check clippy mypy ruff cargo-test compare loom
+        clean cleanall fmt check clippy mypy ruff cargo-test compare loom check-deep
 
 build: ## build the image and the initrd (what plain `make` does)
 	@$(HARNESS) build
@@ -91,3 +91,6 @@ compare: ## random calls of the kernel's file and terminal code against this Lin
 
 loom: ## every interleaving of the locks' models
 	@$(HARNESS) loom
+
+check-deep: ## the crates' tests under Miri, with a nightly Rust that it installs
+	@$(HARNESS) check-deep

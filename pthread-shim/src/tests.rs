@@ -229,6 +229,7 @@ fn kinds_keep_their_attributes_apart() {
 
 #[test]
 fn contended_mutexes_count_right() {
+    const ROUNDS: u32 = if cfg!(miri) { 20 } else { 5_000 };
     for number in [0, 1, 2] {
         let shared = Arc::new((Mutex::new(kind(number)), StdAtomicU32::new(0)));
         let threads: Vec<_> = (1..=4)
@@ -240,7 +241,7 @@ fn contended_mutexes_count_right() {
                         tid,
                         robust: &robust,
                     };
-                    for _ in 0..5_000 {
+                    for _ in 0..ROUNDS {
                         shared.0.lock(me, None).unwrap();
                         let value = shared.1.load(StdOrdering::Relaxed);
                         shared.1.store(value + 1, StdOrdering::Relaxed);
@@ -252,7 +253,7 @@ fn contended_mutexes_count_right() {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
-        assert_eq!(shared.1.load(StdOrdering::Relaxed), 20_000);
+        assert_eq!(shared.1.load(StdOrdering::Relaxed), 4 * ROUNDS);
     }
 }
 
@@ -342,6 +343,7 @@ fn a_read_write_lock_knows_its_holders() {
 
 #[test]
 fn barriers_work_round_after_round() {
+    const ROUNDS: u32 = if cfg!(miri) { 20 } else { 500 };
     assert!(Barrier::new(0, Scope::Private).is_err());
     let barrier = Arc::new(Barrier::new(3, Scope::Private).unwrap());
     let last = Arc::new(StdAtomicU32::new(0));
@@ -349,7 +351,7 @@ fn barriers_work_round_after_round() {
         .map(|_| {
             let (barrier, last) = (Arc::clone(&barrier), Arc::clone(&last));
             thread::spawn(move || {
-                for _ in 0..500 {
+                for _ in 0..ROUNDS {
                     if barrier.wait() == Passed::Last {
                         last.fetch_add(1, StdOrdering::Relaxed);
                     }
@@ -360,7 +362,7 @@ fn barriers_work_round_after_round() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
-    assert_eq!(last.load(StdOrdering::Relaxed), 500);
+    assert_eq!(last.load(StdOrdering::Relaxed), ROUNDS);
     barrier.destroy().unwrap();
 }
 

@@ -221,12 +221,13 @@ mod tests {
 
     #[test]
     fn a_consumer_gets_every_item_of_its_producers() {
+        const ITEMS: u32 = if cfg!(miri) { 20 } else { 1_000 };
         let queue = Arc::new((WaitQueue::new(), AtomicU32::new(0)));
         let producers: Vec<_> = (0..3)
             .map(|_| {
                 let queue = queue.clone();
                 std::thread::spawn(move || {
-                    for _ in 0..1000 {
+                    for _ in 0..ITEMS {
                         queue.1.fetch_add(1, Ordering::SeqCst);
                         queue.0.wake_one();
                     }
@@ -241,7 +242,7 @@ mod tests {
                 })
                 .ok()
         };
-        for _ in 0..3000 {
+        for _ in 0..3 * ITEMS {
             queue.0.wait(None, false, take).expect("no deadline");
         }
         for producer in producers {

@@ -28,7 +28,7 @@ fn soon() -> Option<u64> {
 
 #[test]
 fn parking_loses_no_unpark() {
-    const ROUNDS: usize = 5_000;
+    const ROUNDS: usize = if cfg!(miri) { 20 } else { 5_000 };
     let turn = Arc::new(AtomicUsize::new(0));
     let wait_for = |turn: &AtomicUsize, expected: usize| {
         while turn.load(Ordering::Acquire) != expected {
@@ -60,7 +60,7 @@ fn parking_loses_no_unpark() {
 #[test]
 fn a_futex_mutex_excludes() {
     const THREADS: usize = 4;
-    const ROUNDS: u32 = 5_000;
+    const ROUNDS: u32 = if cfg!(miri) { 20 } else { 5_000 };
     let mutex = Arc::new(Mutex::new(0u32));
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
@@ -85,12 +85,13 @@ fn a_futex_mutex_excludes() {
 
 #[test]
 fn spinning_locks_exclude() {
+    const ROUNDS: u32 = if cfg!(miri) { 20 } else { 2_000 };
     let (spin, polling) = (Arc::new(SpinLock::new(0)), Arc::new(PollingLock::new(0)));
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let (spin, polling) = (spin.clone(), polling.clone());
             thread::spawn(move || {
-                for _ in 0..2_000 {
+                for _ in 0..ROUNDS {
                     *spin.lock() += 1;
                     *polling.lock() += 1;
                 }
@@ -100,7 +101,7 @@ fn spinning_locks_exclude() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().expect("no thread panics"));
-    assert_eq!((*spin.lock(), *polling.lock()), (8_000, 8_000));
+    assert_eq!((*spin.lock(), *polling.lock()), (4 * ROUNDS, 4 * ROUNDS));
 }
 
 #[test]
@@ -238,7 +239,7 @@ fn one_waiter_watches_many_queues() {
 
 #[test]
 fn wait_queues_hand_over_every_item() {
-    const ITEMS: u32 = 4_000;
+    const ITEMS: u32 = if cfg!(miri) { 20 } else { 4_000 };
     let queue = Arc::new((WaitQueue::new(), AtomicU32::new(0), AtomicBool::new(false)));
     let consumers: Vec<_> = (0..3)
         .map(|_| {

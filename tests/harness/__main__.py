@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import conformance, connect, images, iso, qemu, setup
+from harness import conformance, connect, deep, images, iso, qemu, setup
 from harness.paths import BUILD, REPOSITORY
 from harness.progress import Progress, StepFailed, run
 from harness.settings import BadSetting, Settings, read, tested
@@ -205,6 +205,11 @@ def loom(settings: Settings) -> int:
     return 0
 
 
+def check_deep(settings: Settings) -> int:
+    """Runs the tests of the crates under Miri."""
+    return deep.check(Progress(2))
+
+
 def set_up(settings: Settings) -> int:
     """Installs what building and testing need."""
     progress = Progress(1)
@@ -255,6 +260,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "test": test,
     "loom": loom,
     "compare": compare,
+    "check-deep": check_deep,
     "mypy": mypy,
     "ruff": ruff,
     "setup": set_up,
