@@ -29,6 +29,7 @@ pub mod listener;
 pub mod netlink;
 pub mod options;
 pub mod packet;
+mod plan;
 pub mod ports;
 pub mod raw_ip;
 mod resolver;

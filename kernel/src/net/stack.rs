@@ -7,6 +7,7 @@ use super::interfaces;
 use super::link::{self, Link};
 use super::listener::Listener;
 use super::packet::{self, PacketEntry};
+use super::plan::Plan;
 use super::ports::Ports;
 use super::raw_ip::RawEntry;
 use super::timers;
@@ -56,15 +57,44 @@ pub struct Stack {
     name_servers: Vec<Ipv4Address>,
     /// Those are others than `/etc/resolv.conf` tells.
     has_new_servers: bool,
-    /// When the network's thread runs next; `None`: not before it is woken.
-    planned: Option<Instant>,
+    /// When the network's thread runs next.
+    plan: Plan,
+    /// Who is to be woken when the lock is free again.
+    changed: Changed,
+}
+
+/// Who is to hear of what has changed, once the stack's lock is free: who is woken wants it at once, and would
+/// sleep again to wait for it.
+#[derive(Default)]
+struct Changed {
+    channels: Vec<Arc<Channel>>,
+    /// The network's thread has something to do.
+    network: bool,
+}
+
+impl Changed {
+    fn tell(self) {
+        for channel in self.channels {
+            channel.changed.wake_all();
+        }
+        if self.network {
+            timers::wake();
+        }
+    }
 }
 
 static STACK: Mutex<Option<Stack>> = Mutex::new(None);
 
 /// Calls `f` with the stack locked.
 pub fn with<R>(f: impl FnOnce(&mut Stack) -> R) -> R {
-    f(STACK.lock().get_or_insert_with(Stack::new))
+    let (result, changed) = {
+        let mut stack = STACK.lock();
+        let stack = stack.get_or_insert_with(Stack::new);
+        let result = f(stack);
+        (result, core::mem::take(&mut stack.changed))
+    };
+    changed.tell();
+    result
 }
 
 /// Returns the time as smoltcp counts it.
@@ -101,7 +131,8 @@ impl Stack {
             udp_ports: Ports::new(u16::from_ne_bytes([ports[2], ports[3]])),
             name_servers: Vec::new(),
             has_new_servers: false,
-            planned: None,
+            plan: Plan::default(),
+            changed: Changed::default(),
         }
     }
 
@@ -130,16 +161,8 @@ impl Stack {
     /// sees that the network's thread runs when the next timer is due.
     pub fn run(&mut self) {
         let next = self.move_packets();
-        let is_sooner = match (next, self.planned) {
-            (Some(next), Some(planned)) => next < planned,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if is_sooner {
-            self.planned = next;
-        }
-        if is_sooner || self.has_new_servers {
-            timers::wake();
+        if self.plan.ask(next) || self.has_new_servers {
+            self.changed.network = true;
         }
     }
 
@@ -147,8 +170,9 @@ impl Stack {
     pub fn run_timers(&mut self) -> Option<u64> {
         // Before the looking: what arrives after it interrupts again.
         self.devices.iter_mut().for_each(Device::rearm);
-        self.planned = self.move_packets();
-        self.planned
+        let next = self.move_packets();
+        self.plan
+            .sleep(next, now())
             .map(|deadline| deadline.total_micros().cast_unsigned().saturating_mul(1000))
     }
 
@@ -216,7 +240,7 @@ impl Stack {
             if let Role::Listener(listener) = &mut entry.role
                 && listener.refresh(&mut self.links, now)
             {
-                entry.channel.changed.wake_all();
+                self.changed.channels.push(entry.channel.clone());
             } else if let Role::Connection(connection) = &mut entry.role
                 && ends == Some((connection.local, connection.remote))
             {
@@ -272,7 +296,7 @@ impl Stack {
                 Role::Connection(connection) => connection,
                 Role::Listener(listener) => {
                     if listener.refresh(&mut self.links, now) {
-                        entry.channel.changed.wake_all();
+                        self.changed.channels.push(entry.channel.clone());
                     }
                     continue;
                 }
@@ -284,7 +308,7 @@ impl Stack {
                 entry.channel.options.set_error(errno);
             }
             if has_changed {
-                entry.channel.changed.wake_all();
+                self.changed.channels.push(entry.channel.clone());
             }
             let channel = &entry.channel;
             let settings = channel.ip_options.keep_alive(&channel.options);

@@ -2,21 +2,25 @@
 
 use super::{resolver, stack};
 use crate::{kernel_thread, log};
-use smp::{SpinLock, ThreadRef};
+use smp::ThreadRef;
+use spin::Once;
 
-static THREAD: SpinLock<Option<ThreadRef>> = SpinLock::new(None);
+/// Read without a lock: interrupts on several CPUs wake it, and so do those who send.
+static THREAD: Once<ThreadRef> = Once::new();
 
 /// Starts the thread.
 pub fn init() {
     match kernel_thread::spawn("network", run, 0) {
-        Some(thread) => *THREAD.lock() = Some(thread),
+        Some(thread) => {
+            THREAD.call_once(|| thread);
+        }
         None => log::error!("kernel.net", "no memory for the network's thread"),
     }
 }
 
 /// Has the thread look at the timers again.
 pub fn wake() {
-    if let Some(thread) = &*THREAD.lock() {
+    if let Some(thread) = THREAD.get() {
         thread.unpark();
     }
 }
