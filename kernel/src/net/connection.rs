@@ -28,7 +28,7 @@ pub fn make() -> Result<Socket<'static>, Errno> {
     buffers::check(2 * BUFFER)?;
     let buffer = || SocketBuffer::new(vec![0; BUFFER]);
     let mut socket = Socket::new(buffer(), buffer());
-    // As TCP_QUICKACK begins (options.rs); an accepted connection is there before its options.
+    // An accepted connection is there before its options, which may give its acknowledgements a delay.
     socket.set_ack_delay(None);
     Ok(socket)
 }
@@ -131,6 +131,15 @@ impl Connection {
     pub fn socket<'a>(&self, links: &'a mut [Link]) -> Option<&'a mut Socket<'static>> {
         let handle = self.handle?;
         Some(links[self.link].sockets.get_mut(handle))
+    }
+
+    /// Returns smoltcp's socket, and whether it speaks over `lo`.
+    pub fn socket_and_way<'a>(
+        &self,
+        links: &'a mut [Link],
+    ) -> Option<(&'a mut Socket<'static>, bool)> {
+        let is_loopback = links[self.link].is_loopback();
+        Some((self.socket(links)?, is_loopback))
     }
 
     /// Takes over what happened; returns the error that the socket has to report, if any, and

@@ -16,7 +16,7 @@ use smoltcp::time::Duration;
 pub const IP: u32 = 0;
 /// IPPROTO_IPV6.
 pub const IPV6: u32 = 41;
-/// How long an acknowledgement waits for company where TCP_QUICKACK is off.
+/// How long an acknowledgement waits for company: for the answer of the program, or for the next segment.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// The hop limit of a new socket.
 const HOP_LIMIT: u32 = 64;
@@ -59,6 +59,8 @@ pub struct IpOptions {
     is_v6_only: AtomicBool,
     has_no_delay: AtomicBool,
     has_quick_ack: AtomicBool,
+    /// Somebody has set TCP_QUICKACK.
+    has_set_quick_ack: AtomicBool,
     hop_limit: AtomicU32,
     keep_idle_seconds: AtomicU32,
     keep_interval_seconds: AtomicU32,
@@ -78,8 +80,9 @@ impl Default for IpOptions {
         IpOptions {
             is_v6_only: AtomicBool::new(false),
             has_no_delay: AtomicBool::new(false),
-            // An acknowledgement costs nothing where the other end is in the same memory.
+            // As Linux tells of a new connection.
             has_quick_ack: AtomicBool::new(true),
+            has_set_quick_ack: AtomicBool::new(false),
             hop_limit: AtomicU32::new(HOP_LIMIT),
             keep_idle_seconds: AtomicU32::new(KEEP_IDLE),
             keep_interval_seconds: AtomicU32::new(KEEP_INTERVAL),
@@ -127,6 +130,7 @@ impl IpOptions {
         flag(&self.is_v6_only, &other.is_v6_only);
         flag(&self.has_no_delay, &other.has_no_delay);
         flag(&self.has_quick_ack, &other.has_quick_ack);
+        flag(&self.has_set_quick_ack, &other.has_set_quick_ack);
         number(&self.hop_limit, &other.hop_limit);
         number(&self.keep_idle_seconds, &other.keep_idle_seconds);
         number(&self.keep_interval_seconds, &other.keep_interval_seconds);
@@ -164,10 +168,16 @@ impl IpOptions {
             })
     }
 
-    /// Gives a connection the options that it has to know.
-    pub fn apply(&self, socket: &mut tcp::Socket) {
+    /// Gives a connection, over `lo` or not, the options that it has to know.
+    pub fn apply(&self, socket: &mut tcp::Socket, is_loopback: bool) {
         socket.set_nagle_enabled(!self.has_no_delay.load(Ordering::Relaxed));
-        let has_quick_ack = self.has_quick_ack.load(Ordering::Relaxed);
+        let has_quick_ack = if self.has_set_quick_ack.load(Ordering::Relaxed) {
+            self.has_quick_ack.load(Ordering::Relaxed)
+        } else {
+            // An acknowledgement costs nothing where the other end is in the same memory. Over a card it costs as
+            // much as a short answer, which takes it along.
+            is_loopback
+        };
         socket.set_ack_delay((!has_quick_ack).then_some(ACK_DELAY));
         socket.set_hop_limit(Some(self.hop_limit()));
     }
@@ -237,6 +247,7 @@ impl IpOptions {
             }
             (TCP, raw::TCP_QUICKACK) if is_stream => {
                 self.has_quick_ack.store(number()? != 0, Ordering::Relaxed);
+                self.has_set_quick_ack.store(true, Ordering::Relaxed);
             }
             (TCP, raw::TCP_KEEPIDLE) if is_stream => {
                 self.keep_idle_seconds
@@ -283,5 +294,40 @@ fn unknown(level: u32, is_stream: bool) -> Errno {
         IP | IPV6 => Errno::ENOPROTOOPT,
         TCP if is_stream => Errno::ENOPROTOOPT,
         _ => Errno::EOPNOTSUPP,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn acknowledgements_wait_over_a_card_unless_a_program_says_otherwise() {
+        let options = IpOptions::default();
+        let buffer = || tcp::SocketBuffer::new(vec![0; 64]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        let mut delay = |options: &IpOptions, is_loopback| {
+            options.apply(&mut socket, is_loopback);
+            socket.ack_delay()
+        };
+        assert_eq!(delay(&options, false), Some(ACK_DELAY));
+        assert_eq!(delay(&options, true), None);
+        for (value, wanted) in [(1_i32, None), (0, Some(ACK_DELAY))] {
+            let set = options.set(
+                Family::V4,
+                TCP,
+                raw::TCP_QUICKACK,
+                &value.to_ne_bytes(),
+                true,
+            );
+            assert_eq!(set, Ok(()));
+            let accepted = IpOptions::default();
+            accepted.copy_from(&options);
+            for is_loopback in [false, true] {
+                assert_eq!(delay(&options, is_loopback), wanted);
+                assert_eq!(delay(&accepted, is_loopback), wanted);
+            }
+        }
     }
 }

@@ -171,7 +171,7 @@ impl TcpSocket {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             let mut socket = connection::make()?;
-            channel.ip_options.apply(&mut socket);
+            channel.ip_options.apply(&mut socket, link.is_loopback());
             socket.set_timeout(Some(CONNECT_TIMEOUT));
             socket
                 .connect(link.interface.context(), remote, local)
@@ -574,11 +574,11 @@ impl TcpSocket {
     fn apply_options(&self) {
         self.with_role_taken(|stack, role| {
             if let Role::Connection(connection) = role
-                && let Some(socket) = connection.socket(&mut stack.links)
+                && let Some((socket, is_loopback)) = connection.socket_and_way(&mut stack.links)
             {
                 let socket: &mut tcp::Socket = socket;
                 let options = &self.channel.ip_options;
-                options.apply(socket);
+                options.apply(socket, is_loopback);
                 // Until there is an answer to its SYN, patience is the attempt's.
                 if connection.was_established() {
                     socket.set_timeout(options.patience(socket.send_queue()));
