@@ -39,9 +39,10 @@ NETWORK_MODULES = (
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What Debian calls an architecture, and how its kernel is tuned there."""
+    """What Debian calls an architecture, what its kernel is told, and how it is tuned there."""
 
     name: str
+    console: str
     tuning: tuple[str, ...]
 
     @property
@@ -50,10 +51,10 @@ class Distribution:
         return f"linux-image-cloud-{self.name}"
 
 
-COMMON_TUNING = ("quiet", "mitigations=off", "panic=-1", "transparent_hugepage=never")
+COMMON_TUNING = ("quiet", "mitigations=off", "transparent_hugepage=never")
 DEBIAN = {
-    "x86_64": Distribution("amd64", ("console=ttyS0", "tsc=reliable", *COMMON_TUNING)),
-    "arm64": Distribution("arm64", ("console=ttyAMA0", "nokaslr", *COMMON_TUNING)),
+    "x86_64": Distribution("amd64", "ttyS0", ("tsc=reliable", *COMMON_TUNING)),
+    "arm64": Distribution("arm64", "ttyAMA0", ("nokaslr", *COMMON_TUNING)),
 }
 
 
@@ -65,14 +66,22 @@ class Linux:
     initramfs: Path
     network_initramfs: Path
     version: str
+    options: tuple[str, ...]
     tuning: tuple[str, ...]
 
     def command(
-        self, settings: Settings, cpus: int, memory: str, python_argv: list[str], has_network: bool = False
+        self,
+        settings: Settings,
+        cpus: int,
+        memory: str,
+        python_argv: list[str],
+        has_network: bool = False,
+        is_tuned: bool = True,
     ) -> list[str]:
-        """Returns the QEMU command line: ours, with another kernel in it."""
+        """Returns the QEMU command line: ours, with another kernel in it, told how to be fast or not."""
         words = qemu.command(settings, cpus=cpus, memory=memory, tests=False, forwards={} if has_network else None)
-        line = " ".join([*self.tuning, "rdinit=/init", "--", *(qemu.quote(word) for word in python_argv)])
+        options = [*self.options, *(self.tuning if is_tuned else ())]
+        line = " ".join([*options, "rdinit=/init", "--", *(qemu.quote(word) for word in python_argv)])
         initramfs = self.network_initramfs if has_network else self.initramfs
         for option, value in (("-kernel", str(self.kernel)), ("-initrd", str(initramfs)), ("-append", line)):
             words[words.index(option) + 1] = value
@@ -97,7 +106,9 @@ def prepare(settings: Settings) -> Linux:
     image.write_cpio(image.parents(_module_entries(kernel)), modules)
     network_initramfs = results(settings) / "linux-network-initramfs.img"
     network_initramfs.write_bytes(initramfs.read_bytes() + modules.read_bytes())
-    return Linux(kernel / "kernel", initramfs, network_initramfs, (kernel / "version").read_text(), distribution.tuning)
+    options = (f"console={distribution.console}", "panic=-1")
+    version = (kernel / "version").read_text()
+    return Linux(kernel / "kernel", initramfs, network_initramfs, version, options, distribution.tuning)
 
 
 def results(settings: Settings) -> Path:

@@ -34,6 +34,8 @@ class System:
 
     name: str
     command: Command
+    #: Its version and options, where they are not the machine's.
+    about: str = ""
     figures: dict[str, Series] = field(default_factory=dict)
 
     def add(self, name: str, unit: str, values: list[float]) -> None:

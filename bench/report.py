@@ -1,4 +1,4 @@
-"""Shows the figures: a table, JSON, and plots where matplotlib is installed."""
+"""Shows the figures: a table and JSON."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def machine(settings: Settings) -> dict[str, str]:
 def summary(series: Series) -> str:
     """Returns the median and the spread of a series."""
     middle = statistics.median(series.values)
-    return f"{number(middle)} ({number(min(series.values))}-{number(max(series.values))})"
+    return f"{number(middle)} ({number(min(series.values))} to {number(max(series.values))})"
 
 
 def number(value: float) -> str:
@@ -50,22 +50,22 @@ def number(value: float) -> str:
 
 
 def table(systems: list[System]) -> str:
-    """Returns the table: a row per figure, a column per system, the ratio of the first two."""
+    """Returns the table in Markdown: a row per figure, a column per system, the ratio of the first two."""
     names = list(dict.fromkeys(name for system in systems for name in system.figures))
-    head = ["figure", "unit", *(f"{system.name}: median (min-max)" for system in systems)]
+    head = ["figure", "unit", *(system.name for system in systems)]
     if len(systems) > 1:
-        head.append("PythonOS is")
+        head.append(f"{systems[0].name} is ... times as good as {systems[1].name}")
     rows = [head]
     for name in names:
         found = [system.figures.get(name) for system in systems]
         unit = next(series.unit for series in found if series)
-        row = [name, unit, *(summary(series) if series else "-" for series in found)]
+        row = [f"`{name}`", unit, *(summary(series) if series else "-" for series in found)]
         if len(systems) > 1:
             row.append(verdict(found[0], found[1]))
         rows.append(row)
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows)
 
 
 def verdict(ours: Series | None, theirs: Series | None) -> str:
@@ -76,39 +76,15 @@ def verdict(ours: Series | None, theirs: Series | None) -> str:
     if not a or not b:
         return ""
     ratio = a / b if ours.unit in MORE_IS_BETTER else b / a
-    return f"{ratio:.2f} times as good"
+    return f"{ratio:.2f}"
 
 
 def write(systems: list[System], about: dict[str, str], folder: Path) -> str:
-    """Writes results.json, results.txt and the plots; returns the text."""
+    """Writes results.json and results.md; returns the text."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", table(systems), ""])
-    (folder / "results.txt").write_text(text)
+    said = [f"- {key}: {value}" for key, value in about.items()]
+    text = "\n".join([*said, "", "Median (least to greatest):", "", table(systems), ""])
+    (folder / "results.md").write_text(text)
     figures = {system.name: {name: asdict(series) for name, series in system.figures.items()} for system in systems}
     (folder / "results.json").write_text(json.dumps({"about": about, "figures": figures}, indent=1) + "\n")
-    plot(systems, folder)
     return text
-
-
-def plot(systems: list[System], folder: Path) -> None:
-    """Draws one picture per unit, if matplotlib is there."""
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        return
-    units = dict.fromkeys(series.unit for system in systems for series in system.figures.values())
-    for unit in units:
-        names = list(
-            dict.fromkeys(name for system in systems for name, series in system.figures.items() if series.unit == unit)
-        )
-        figure, axes = pyplot.subplots(figsize=(10, 0.4 * len(names) + 2), layout="constrained")
-        height = 0.8 / len(systems)
-        for place, system in enumerate(systems):
-            values = [statistics.median(system.figures[name].values) if name in system.figures else 0 for name in names]
-            axes.barh([row + place * height for row in range(len(names))], values, height, label=system.name)
-        axes.set_yticks([row + 0.4 - height / 2 for row in range(len(names))], names)
-        axes.invert_yaxis()
-        axes.set_xlabel(unit)
-        axes.legend()
-        figure.savefig(folder / f"{unit.replace('/', ' per ')}.png", dpi=120)
-        pyplot.close(figure)

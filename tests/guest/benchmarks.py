@@ -8,24 +8,22 @@ often each figure is taken.
 from __future__ import annotations
 
 import _thread
+import gc
 import json
 import math
 import mmap
 import os
 import queue
-import re
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-
-def timed(body: Callable[[], object]) -> float:
-    """Returns how many seconds `body` takes."""
-    began = time.perf_counter()
-    body()
-    return time.perf_counter() - began
+import programs
+import single_thread
+from single_thread import timed
 
 
 def per_pass(count: int, body: Callable[[], object]) -> float:
@@ -196,6 +194,39 @@ def ping_pong_pipe() -> float:
     return taken
 
 
+def ping_pong_socket() -> float:
+    """One byte to and fro through a pair of connected sockets."""
+    ours, theirs = socket.socketpair()
+
+    def ask() -> None:
+        ours.send(b"x")
+        ours.recv(1)
+
+    with ours, theirs:
+        return exchange(2000, lambda: theirs.send(theirs.recv(1)), ask)
+
+
+def collect_with_busy_threads() -> float:
+    """`gc.collect()` while another thread computes, which has to stop for it; in milliseconds."""
+    is_over = threading.Event()
+
+    def compute() -> None:
+        while not is_over.is_set():
+            arithmetic(1000)
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+
+    def body() -> None:
+        for _ in range(20):
+            gc.collect()
+
+    taken = timed(body) / 20 * 1e3
+    is_over.set()
+    thread.join()
+    return taken
+
+
 def thousand_threads() -> float:
     """1,000 threads waiting for one event: started, released and joined; in seconds."""
     gate = threading.Event()
@@ -314,115 +345,6 @@ def speed_up(threads: int, body: Callable[[], object]) -> float:
     return threads * run(1) / run(threads)
 
 
-# One thread
-
-
-def nbody() -> float:
-    """The n-body problem, 20,000 steps; in seconds."""
-    bodies = [
-        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 39.47841760435743],
-        [4.84, -1.16, -0.10, 0.60, 2.81, -0.02, 0.037],
-        [8.34, 4.12, -0.40, -1.01, 1.82, 0.008, 0.011],
-        [12.89, -15.11, -0.22, 1.08, 0.86, -0.01, 0.0017],
-        [15.37, -25.91, 0.17, 0.97, 0.59, -0.03, 0.002],
-    ]
-    pairs = [(a, b) for i, a in enumerate(bodies) for b in bodies[i + 1 :]]
-
-    def body() -> None:
-        for _ in range(20_000):
-            for a, b in pairs:
-                dx, dy, dz = a[0] - b[0], a[1] - b[1], a[2] - b[2]
-                magnitude = 0.001 / math.sqrt(dx * dx + dy * dy + dz * dz) ** 3
-                for i, d in enumerate((dx, dy, dz)):
-                    a[3 + i] -= d * b[6] * magnitude
-                    b[3 + i] += d * a[6] * magnitude
-            for a in bodies:
-                for i in range(3):
-                    a[i] += 0.001 * a[3 + i]
-
-    return timed(body)
-
-
-def fannkuch() -> float:
-    """Pancake flips over all permutations of 8; in seconds."""
-    from itertools import permutations
-
-    def body() -> None:
-        best = 0
-        for permutation in permutations(range(8)):
-            cards = list(permutation)
-            flips = 0
-            while first := cards[0]:
-                cards[: first + 1] = cards[first::-1]
-                flips += 1
-            best = max(best, flips)
-
-    return timed(body)
-
-
-def objects() -> float:
-    """Makes objects and calls their methods; in seconds."""
-
-    class Account:
-        def __init__(self, amount: int) -> None:
-            self.amount = amount
-
-        def add(self, other: Account) -> Account:
-            return Account(self.amount + other.amount)
-
-    def body() -> None:
-        account, one = Account(0), Account(1)
-        for _ in range(300_000):
-            account = account.add(one)
-
-    return timed(body)
-
-
-DOCUMENT: list[dict[str, Any]] = [
-    {"id": i, "name": f"item {i}", "tags": ["a", "b", str(i)], "value": i / 7} for i in range(3000)
-]
-
-
-def json_dumps() -> float:
-    """Writes a document of 3,000 objects; in seconds."""
-    return timed(lambda: json.dumps(DOCUMENT))
-
-
-def json_loads() -> float:
-    """Reads a document of 3,000 objects; in seconds."""
-    text = json.dumps(DOCUMENT)
-    return timed(lambda: json.loads(text))
-
-
-def regular_expressions() -> float:
-    """Finds words and numbers in a text; in seconds."""
-    text = "the quick brown fox 42 jumps over 1.5 lazy dogs; " * 4000
-    pattern = re.compile(r"(\w+) (\d+(?:\.\d+)?)")
-    return timed(lambda: pattern.findall(text))
-
-
-def sort_a_million() -> float:
-    """Sorts a million numbers; in seconds."""
-    import random
-
-    generator = random.Random(1)
-    numbers = [generator.random() for _ in range(1_000_000)]
-    return timed(numbers.sort)
-
-
-def dict_of_a_million() -> float:
-    """Fills a dict with a million numbers and reads them back; in seconds."""
-
-    def body() -> None:
-        table = {}
-        for i in range(1_000_000):
-            table[i] = i
-        for i in range(1_000_000):
-            table[i]
-
-    return timed(body)
-
-
 #: Name, unit, what it measures, function. Names are stable: results are compared by them.
 FIGURES: list[tuple[str, str, Callable[[], float]]] = [
     ("memory_used", "MiB", memory_used),
@@ -436,34 +358,30 @@ FIGURES: list[tuple[str, str, Callable[[], float]]] = [
     ("ping_pong_queue", "us", ping_pong_queue),
     ("ping_pong_simple_queue", "us", ping_pong_simple_queue),
     ("ping_pong_pipe", "us", ping_pong_pipe),
+    ("ping_pong_socket", "us", ping_pong_socket),
     ("thousand_threads", "s", thousand_threads),
+    ("gc_with_a_busy_thread", "ms", collect_with_busy_threads),
     ("perf_counter", "us", read_clock),
     ("getpid", "us", call_kernel),
     ("mmap_touch_1_mib", "ms", touch_memory),
     ("sleep_1_ms", "ms", sleep_1_ms),
     ("sleep_50_ms", "ms", sleep_50_ms),
-    ("nbody", "s", nbody),
-    ("fannkuch", "s", fannkuch),
-    ("objects", "s", objects),
-    ("json_dumps", "s", json_dumps),
-    ("json_loads", "s", json_loads),
-    ("regular_expressions", "s", regular_expressions),
-    ("sort_a_million", "s", sort_a_million),
-    ("dict_of_a_million", "s", dict_of_a_million),
+    *((function.__name__, "s", function) for function in single_thread.FIGURES),
 ]
 
 
 def scaling(cpus: int) -> list[tuple[str, str, Callable[[], float]]]:
     """Returns the figures that need several CPUs."""
     counts = [count for count in (2, 4, 8) if count <= cpus]
-    return [
-        figure
-        for count in counts
-        for figure in (
-            (f"speed_up_{count}_primes", "x", lambda count=count: speed_up(count, lambda: count_primes(20_000))),
-            (f"speed_up_{count}_arithmetic", "x", lambda count=count: speed_up(count, lambda: arithmetic(500_000))),
-        )
-    ]
+    found: list[tuple[str, str, Callable[[], float]]] = []
+    for count in counts:
+        found += [
+            (f"speed_up_{count}_primes", "x", partial(speed_up, count, partial(count_primes, 20_000))),
+            (f"speed_up_{count}_arithmetic", "x", partial(speed_up, count, partial(arithmetic, 500_000))),
+        ]
+        for program in programs.PROGRAMS:
+            found.append((f"speed_up_{count}_{program.__name__}", "x", partial(programs.speed_up, program, count)))
+    return found
 
 
 def main(argv: list[str]) -> None:

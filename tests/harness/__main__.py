@@ -153,10 +153,12 @@ def bench(settings: Settings) -> int:
     """Builds, then measures; tables and plots go to `build/bench/`."""
     progress = Progress(1)
     progress.next("set-up")
-    setup.ensure("run", progress, settings.arch)
-    images.build_images(settings, tests=False)
+    setup.ensure("bench", progress, settings.arch)
     script = REPOSITORY / "bench" / "run.py"
-    return subprocess.run([sys.executable, script, *sys.argv[2:]], cwd=REPOSITORY, check=False).returncode
+    python = setup.python_with("matplotlib")
+    if python is None:
+        raise StepFailed("no matplotlib (try `make bench` once more)")
+    return subprocess.run([python, script, *sys.argv[2:]], cwd=REPOSITORY, check=False).returncode
 
 
 def test_cpython(settings: Settings) -> int:

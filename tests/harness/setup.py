@@ -97,6 +97,7 @@ ISO_TEST = (
     *ISO,
     Need("UEFI firmware", ("ovmf",), _any_path("/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF.fd")),
 )
+PLOT = (Need("matplotlib", ("python3-matplotlib",), _python_module("matplotlib")),)
 CHECK = (Need("mypy", ("mypy",), _python_module("mypy")),)
 # ruff is no package of Debian 12: it gets a virtual environment of its own.
 RUFF = (Need("Python's venv", ("python3-venv",), _python_module("ensurepip")),)
@@ -106,6 +107,7 @@ GROUPS = {
     "run": BUILD,
     "iso": BUILD + ISO,
     "test": BUILD + TEST,
+    "bench": BUILD + PLOT,
     "check": CHECK,
     "ruff": RUFF,
 }
@@ -140,7 +142,7 @@ def needs(group: str, arches: Iterable[str], host: str) -> list[Need]:
     """Returns what `group` takes for machines of `arches` on a host of architecture `host`."""
     found = list(GROUPS[group])
     for arch in arches:
-        if group in ("run", "test"):
+        if group in ("run", "test", "bench"):
             found.append(QEMU[arch])
         if arch != host:
             found += CROSS[arch]
