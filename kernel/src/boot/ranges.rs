@@ -36,16 +36,20 @@ impl PhysRange {
     /// The whole pages of `page` bytes that lie inside.
     pub fn shrink_to_pages(self, page: u64) -> Self {
         Self {
-            start: self.start.div_ceil(page) * page,
+            // Nothing is left of what begins in the last page of all.
+            start: self
+                .start
+                .checked_next_multiple_of(page)
+                .unwrap_or(u64::MAX),
             end: self.end / page * page,
         }
     }
 
-    /// The whole pages of `page` bytes that this range touches.
+    /// The whole pages of `page` bytes that this range touches; the last page of all ends a byte early.
     pub fn grow_to_pages(self, page: u64) -> Self {
         Self {
             start: self.start / page * page,
-            end: self.end.div_ceil(page) * page,
+            end: self.end.checked_next_multiple_of(page).unwrap_or(u64::MAX),
         }
     }
 }
@@ -127,7 +131,7 @@ impl<const N: usize> RangeList<N> {
 
     fn insert(&mut self, range: PhysRange) {
         if self.len == N {
-            self.lost += range.len();
+            self.lost = self.lost.saturating_add(range.len());
             return;
         }
         let at = self.ranges[..self.len].partition_point(|r| r.start < range.start);
@@ -175,6 +179,18 @@ mod tests {
         list.add(range(0, 10));
         list.add(range(20, 25));
         assert_eq!(list.lost(), 5);
+    }
+
+    #[test]
+    fn the_end_of_all_addresses_is_no_beginning() {
+        let last = PhysRange::new(u64::MAX - 0xfff + 1, 0xfff);
+        assert!(last.shrink_to_pages(4096).is_empty());
+        assert_eq!(last.grow_to_pages(4096), range(u64::MAX - 0xfff, u64::MAX));
+        let mut list = RangeList::<1>::new();
+        list.add(range(0, 1));
+        list.add(range(2, u64::MAX));
+        list.add(range(2, u64::MAX));
+        assert_eq!(list.lost(), u64::MAX);
     }
 
     proptest! {
