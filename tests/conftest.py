@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness import settings
+from harness.hosted import Hosted, build_hosted
 from harness.machines import Machines, Shape
 from harness.serial import Guest
 from harness.settings import ARCHITECTURES, Settings
@@ -31,6 +32,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def chosen(request: pytest.FixtureRequest) -> Settings:
     """The settings of the environment, for the architecture that is tested."""
     return settings.read({**os.environ, "TARGET_ARCH": request.param})
+
+
+@pytest.fixture(scope="session")
+def hosted(chosen: Settings) -> Hosted:
+    """The programs of hosted mode, built from what the image is built from."""
+    return build_hosted(chosen)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,14 @@ musl, libpython and pthread-shim are the ones of the image. In place of the kern
 library do wrong, not the machine.
 
 `build/<arch>-<ft|gil>/hosted/` holds `bin/python`, which finds its library beside it, and
-the conformance test of the threads, `bin/pthread_conformance`.
+the checks of tests/conformance twice: `bin/conformance` with pthread-shim and, so that the
+checks are checked themselves, `bin/conformance-musl` with musl's own threads.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ from harness.progress import Progress, run
 from harness.settings import Settings
 from harness.toolchain import Target
 
-SOURCES = REPOSITORY / "tests" / "hosted"
+CONFORMANCE = REPOSITORY / "tests" / "conformance"
+NO_PYTHON = REPOSITORY / "tests" / "hosted" / "no_python.c"
 #: Where Linux returns to from signal handlers: the image has no use for these.
 SIGNAL_RETURN = ("__restore", "__restore_rt")
 STEPS = 7
@@ -43,8 +46,18 @@ class Hosted:
 
     @property
     def conformance(self) -> Path:
-        """The checks of `<pthread.h>`, `<semaphore.h>` and `<threads.h>`."""
-        return self.folder / "bin" / "pthread_conformance"
+        """The checks of threads, semaphores, mappings and clocks, with pthread-shim."""
+        return self.folder / "bin" / "conformance"
+
+    @property
+    def reference(self) -> Path:
+        """The same checks with musl's own threads."""
+        return self.folder / "bin" / "conformance-musl"
+
+    @property
+    def shim(self) -> Path:
+        """pthread-shim, with the names that it gives C."""
+        return self.folder / "shim.o"
 
     def link_map(self, program: Path) -> Path:
         """Returns what the linker wrote about `program`."""
@@ -86,6 +99,8 @@ def build_hosted(settings: Settings) -> Hosted:
             libraries, log, ["--defsym=main=Py_BytesMain"],
         )  # fmt: skip
         _link(hosted.conformance, [*_compile_conformance(target, folder, libraries, log), shim], libraries, log, [])
+        objects = _compile_conformance(target, folder, libraries, log, "REFERENCE")
+        _link(hosted.reference, objects, libraries, log, [], archive=libraries.musl / "sysroot" / "lib" / "libc.a")
     _furnish(folder, libraries)
     return hosted
 
@@ -103,7 +118,8 @@ def build_conformance_image(settings: Settings) -> Path:
     log, output = f"conformance-{settings.config}", folder / "conformance.elf"
     with progress.working("link the conformance test"):
         parts = images.image_parts(libraries, target, kernel, tests=False)
-        objects = _compile_conformance(target, folder, libraries, log)
+        objects = _compile_conformance(target, folder, libraries, log, "MACHINE")
+        objects += _compile_c([NO_PYTHON], target, folder, libraries, log)
         isolated = link.isolate_kernel(parts, folder, log)
         run(
             [
@@ -127,20 +143,28 @@ def _no_python(kernel: Path) -> list[str]:
     return [f"--defsym={name}=0" for name in wanted if name.startswith("Py") and name not in calls]
 
 
-def _compile_conformance(target: Target, folder: Path, libraries: Libraries, log: str) -> list[Path]:
+def _compile_conformance(target: Target, folder: Path, libraries: Libraries, log: str, kind: str = "") -> list[Path]:
+    """Compiles the checks; `kind` is a macro of tests/conformance/conformance.h that says where they will run."""
+    objects = folder / f"conformance-{kind.lower() or 'hosted'}"
+    shutil.rmtree(objects, ignore_errors=True)
+    objects.mkdir()
+    options = [f"-D{kind}=1"] if kind else []
+    return _compile_c(sorted(CONFORMANCE.glob("*.c")), target, objects, libraries, log, options)
+
+
+def _compile_c(
+    sources: Sequence[Path], target: Target, folder: Path, libraries: Libraries, log: str, options: Sequence[str] = ()
+) -> list[Path]:
     sysroot = libraries.musl / "sysroot"
-    objects = []
-    for source in sorted(SOURCES.glob("*.c")):
-        objects.append(folder / f"{source.stem}.o")
-        run(
-            [
-                toolchain.CLANG, f"--target={target.triple}", "-nostdlibinc", f"-isystem{sysroot}/include-pythonos",
-                f"-isystem{sysroot}/include", "-std=c11", "-Wall", "-Wextra", "-Werror",
-                *toolchain.c_flags(target), "-c", source, "-o", objects[-1],
-            ],
-            log,
-        )  # fmt: skip
-    return objects
+    run(
+        [
+            toolchain.CLANG, f"--target={target.triple}", "-nostdlibinc", f"-isystem{sysroot}/include-pythonos",
+            f"-isystem{sysroot}/include", "-std=c11", "-Wall", "-Wextra", "-Werror",
+            *toolchain.c_flags(target), *options, "-c", *sources,
+        ],
+        log, cwd=folder,
+    )  # fmt: skip
+    return [folder / f"{source.stem}.o" for source in sources]
 
 
 def _build_shim(target: Target, folder: Path, log: str, progress: Progress) -> Path:
@@ -158,13 +182,21 @@ def _build_shim(target: Target, folder: Path, log: str, progress: Progress) -> P
     return isolated
 
 
-def _link(output: Path, parts: Sequence[Path], libraries: Libraries, log: str, options: Sequence[str]) -> None:
-    """Links a static program; the map goes beside it."""
+def _link(
+    output: Path,
+    parts: Sequence[Path],
+    libraries: Libraries,
+    log: str,
+    options: Sequence[str],
+    archive: Path | None = None,
+) -> None:
+    """Links a static program, with the image's musl if not another; the map goes beside it."""
+    archive = archive or libraries.musl / "image" / "libc.a"
     start = libraries.musl / "sysroot" / "lib"
     run(
         [
             toolchain.LINKER, "-static", "--gc-sections", "-z", "noexecstack", *options, f"-Map={output}.map",
-            start / "crt1.o", start / "crti.o", *parts, libraries.musl / "image" / "libc.a", start / "libgcc.a",
+            start / "crt1.o", start / "crti.o", *parts, archive, start / "libgcc.a",
             start / "crtn.o", "-o", output,
         ],
         log,
