@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,11 @@ from harness.hosted import Hosted, build_hosted
 from harness.machines import Machines, Shape
 from harness.serial import Guest
 from harness.settings import ARCHITECTURES, Settings
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach what tests start: a shell's background job, as a CI may be, is started with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
