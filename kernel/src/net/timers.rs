@@ -10,11 +10,8 @@ static THREAD: Once<ThreadRef> = Once::new();
 
 /// Starts the thread.
 pub fn init() {
-    match kernel_thread::spawn("network", run, 0) {
-        Some(thread) => {
-            THREAD.call_once(|| thread);
-        }
-        None => log::error!("kernel.net", "no memory for the network's thread"),
+    if kernel_thread::spawn("network", run, 0).is_none() {
+        log::error!("kernel.net", "no memory for the network's thread");
     }
 }
 
@@ -26,6 +23,8 @@ pub fn wake() {
 }
 
 extern "C" fn run(_: usize) -> ! {
+    // Before it looks: who wakes it after that must find it.
+    THREAD.call_once(smp::current_ref);
     loop {
         let (deadline_ns, name_servers) =
             stack::with(|stack| (stack.run_timers(), stack.take_name_servers()));
