@@ -160,15 +160,15 @@ fn start_thread() {
     if IS_STARTED.swap(true, Ordering::AcqRel) {
         return;
     }
-    let Some(thread) = kernel_thread::spawn("alarms", run, 0) else {
+    if kernel_thread::spawn("alarms", run, 0).is_none() {
         // The next alarm that is set tries again.
         IS_STARTED.store(false, Ordering::Release);
-        return;
-    };
-    *THREAD.lock() = Some(thread);
+    }
 }
 
 extern "C" fn run(_: usize) -> ! {
+    // Before it looks: who wakes it after that must find it.
+    *THREAD.lock() = Some(smp::current_ref());
     loop {
         let due = ALARMS.lock().take_due(monotonic_ns());
         match due {
