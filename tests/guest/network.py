@@ -428,12 +428,15 @@ def ping(host: str, data: str) -> dict[str, Any]:
             packet, control, _, address = echo.recvmsg(1500, 64)
             if packet[20] == 0 and packet[24:26] == body[:2]:
                 break
-        frame, sender = card.recvfrom(2000)
+        # Connections of before may still say goodbye.
+        while not (seen := card.recvfrom(2000))[0].endswith(data.encode()):
+            pass
+        frame, sender = seen
     return {
         "from": address[0],
         "data": packet[28:].decode(),
         "ttl": [list(each[:2]) for each in control],
-        "seen": [sender[0], sender[1], frame[12:14].hex(), frame.endswith(data.encode())],
+        "seen": [sender[0], sender[1], frame[12:14].hex()],
     }
 
 
