@@ -386,16 +386,21 @@ def test_connections_leave_nothing_behind(served: Served) -> None:
         return threads, descriptors, kib
 
     come_and_go(20)  # what is allocated once is allocated now
-    threads, descriptors, kib = left()
-    come_and_go(100)
-    after = left()
-    assert after[:2] == (threads, descriptors)
-    # Buffers of 128 KiB stay for some seconds, until TIME-WAIT ends; Python's allocator keeps more or less in hand.
-    deadline = time.monotonic() + PATIENCE
-    while kib - after[2] > 100 * 64:
-        assert time.monotonic() < deadline, (kib, after)
-        time.sleep(1)
+    costs: list[int] = []
+    # The stacks of ended threads and what Python's allocator has in hand grow up to a bound, in any of the rounds; what a
+    # connection left behind would be missing after each.
+    while len(costs) < 5 and not (costs and costs[-1] <= 100 * 64):
+        threads, descriptors, kib = left()
+        come_and_go(100)
         after = left()
+        assert after[:2] == (threads, descriptors)
+        # Buffers of 128 KiB stay for some seconds, until TIME-WAIT ends.
+        deadline = time.monotonic() + PATIENCE / 4
+        while kib - after[2] > 100 * 64 and time.monotonic() < deadline:
+            time.sleep(1)
+            after = left()
+        costs.append(kib - after[2])
+    assert costs[-1] <= 100 * 64, costs
 
 
 def test_others_than_the_host_are_not_let_in(served: Served) -> None:
